@@ -1,0 +1,50 @@
+"""Every etcd key, built and parsed only here."""
+
+PREFIX = "/cascade/v1"
+SITES = f"{PREFIX}/sites/"
+
+
+def spec(site: str) -> str:
+    """SiteSpec; written by ``cascade site``."""
+    return f"{SITES}{site}/spec"
+
+
+def owner(site: str) -> str:
+    """Owner, under the bridge's lease."""
+    return f"{SITES}{site}/owner"
+
+
+def alive(site: str) -> str:
+    """Last SiteStatus, under a lease of its own; written by the owner on the site's behalf."""
+    return f"{SITES}{site}/alive"
+
+
+def site_of_spec(key: str) -> str | None:
+    """Return the site whose spec this key holds, or None if it is another key."""
+    site, _, rest = key.removeprefix(SITES).partition("/")
+    return site if key.startswith(SITES) and rest == "spec" else None
+
+
+def instances(site: str) -> str:
+    """Prefix of a site's instance records."""
+    return f"{SITES}{site}/instances/"
+
+
+def instance(site: str, uuid: str) -> str:
+    """InstanceRecord."""
+    return f"{instances(site)}{uuid}"
+
+
+def site(name: str) -> str:
+    """Prefix of everything about a site."""
+    return f"{SITES}{name}/"
+
+
+def flavor(flavor_id: str) -> str:
+    """Newest version of a flavor."""
+    return f"{PREFIX}/flavors/{flavor_id}"
+
+
+def site_flavor(name: str, flavor_id: str) -> str:
+    """Version of a flavor that a site has."""
+    return f"{SITES}{name}/flavors/{flavor_id}"

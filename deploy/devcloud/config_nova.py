@@ -1,0 +1,93 @@
+"""Configuration of Nova: one file for API, conductor and scheduler, one directory for every compute."""
+
+from deploy.devcloud import ports
+from deploy.devcloud.cloud import REGION, Cloud
+from deploy.devcloud.config import Config, Site, credentials, database_section, defaults, token_section, write
+
+COMPUTE_DRIVER = "devcloud_fake.DevcloudDriver"
+"""Module and class below nova.virt, whose path `runtime/launch.py` extends with `runtime/nova_virt`."""
+
+
+def write_all(site: Site) -> None:
+    """Writes nova.conf of the controller and of every compute, and the api-paste.ini that nova-api looks for beside."""
+    etc = site.cloud.etc("nova")
+    write(etc / "nova.conf", controller(site))
+    paste = site.layout.venv / "etc" / "nova" / "api-paste.ini"
+    (etc / "api-paste.ini").write_text(paste.read_text())
+    for host in site.cloud.hosts:
+        site.cloud.data(host).mkdir(parents=True, exist_ok=True)
+        write(site.cloud.etc(host) / "nova.conf", compute(site, host))
+
+
+def controller(site: Site) -> Config:
+    """nova.conf of nova-api, nova-conductor and nova-scheduler.
+
+    New compute hosts are mapped to the cell within 2 s; without periodic_fuzzy_delay = 0 the first look comes up to
+    60 s late.
+    """
+    config = common(site, str(site.cloud.data("nova")))
+    config["DEFAULT"].update(periodic_fuzzy_delay="0", compute_link_prefix=site.cloud.url("nova-api"))
+    config.update({
+        "api_database": database_section(site.connection("nova_api")),
+        "database": database_section(site.connection("nova")),
+        "api": {"auth_strategy": "keystone"},
+        "keystone_authtoken": token_section(site, "nova"),
+        "wsgi": {"api_paste_config": str(site.cloud.etc("nova") / "api-paste.ini")},
+        "conductor": {"workers": "1"},
+        "scheduler": {"workers": "1", "discover_hosts_in_cells_interval": "2", "max_attempts": "3"},
+        "quota": {"instances": "-1", "cores": "-1", "ram": "-1", "key_pairs": "-1", "server_groups": "-1"},
+    })
+    return config
+
+
+def compute(site: Site, host: str) -> Config:
+    """nova.conf of one nova-compute: no database, a state path of its own (its identity is the file compute_id there)."""
+    size = site.cloud.options.size
+    state_path = site.cloud.data(host)
+    config = common(site, str(state_path))
+    config["DEFAULT"].update(
+        host=host,
+        compute_driver=COMPUTE_DRIVER,
+        instances_path=str(state_path / "instances"),
+        vif_plugging_is_fatal="false",
+        vif_plugging_timeout="10",
+        reserved_host_memory_mb="0",
+    )
+    config["devcloud"] = {
+        "vcpus": str(size.vcpus),
+        "ram_mib": str(size.ram_mib),
+        "disk_gib": str(size.disk_gib),
+        "instances_file": str(state_path / "servers.json"),
+    }
+    return config
+
+
+def common(site: Site, state_path: str) -> Config:
+    """What every Nova service needs. The default of manager_shutdown_timeout, 160 s, would hold up every stop."""
+    config: Config = {
+        "DEFAULT": defaults(
+            transport_url=site.transport_url,
+            my_ip=ports.LOOPBACK,
+            state_path=state_path,
+            allow_resize_to_same_host="true",
+            graceful_shutdown_timeout="5",
+            manager_shutdown_timeout="3",
+        ),
+        "placement": credentials(site, "placement"),
+        "neutron": credentials(site, "neutron"),
+        "glance": {"region_name": REGION},
+        "service_user": {**credentials(site, "nova"), "send_service_user_token": "true"},
+        "oslo_concurrency": {"lock_path": f"{state_path}/locks"},
+        "vnc": {"enabled": "false"},
+    }
+    config.update(cinder_section(site.cloud, site))
+    return config
+
+
+def cinder_section(cloud: Cloud, site: Site) -> Config:
+    """[cinder], only where there is one."""
+    if not cloud.options.cinder:
+        return {}
+    return {"cinder": {**credentials(site, "cinder"), "catalog_info": "block-storage::publicURL", "os_region_name": REGION}}
+
+
