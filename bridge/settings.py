@@ -1,0 +1,106 @@
+"""Options of the bridge and of the `cascade` command, one group per concern; checked before anything starts."""
+
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg, types
+from oslo_log import log
+
+from proto.errors import Misconfigured
+
+CONF = cfg.CONF
+
+CASCADING = [
+    cfg.StrOpt("cloud", help="clouds.yaml entry of a user with the roles admin and service in the cascading cloud."),
+]
+NATS = [
+    cfg.ListOpt("servers", default=["nats://127.0.0.1:4222"], help="URLs of the NATS servers."),
+    cfg.StrOpt("credentials_file", help=".creds file of the bridges' NATS user."),
+    cfg.StrOpt("ca_file", help="PEM file of the authority that signed the NATS servers' certificates."),
+    cfg.StrOpt("account_key_file", help="Seed of the NATS account; signs site credentials. Only `cascade` reads it."),
+]
+ETCD = [
+    cfg.ListOpt("endpoints", default=["http://127.0.0.1:2379"], help="URLs of the etcd members."),
+    cfg.StrOpt("ca_file", help="PEM file of the authority that signed the members' certificates."),
+    cfg.StrOpt("cert_file", help="Client certificate, PEM."),
+    cfg.StrOpt("key_file", help="Key of the client certificate, PEM."),
+]
+BRIDGE = [
+    cfg.StrOpt("id", default=socket.gethostname(), help="Name of this bridge; unique among all bridges."),
+    cfg.StrOpt("sealing_key_file", help="Private key of all bridges: opens secrets stored in INTAKE."),
+    cfg.IntOpt("report_interval", default=10, min=1, help="Seconds between two heartbeats of a host."),
+    cfg.IntOpt("shutdown_grace", default=10, min=0, help="Seconds that running work may take at SIGTERM."),
+]
+TRACING = [
+    cfg.BoolOpt("enabled", default=False, help="Send spans to an OpenTelemetry collector."),
+    cfg.Opt(
+        "otlp_endpoint",
+        type=types.URI(schemes=["http", "https"]),
+        default="http://127.0.0.1:4318",
+        help="OTLP/HTTP endpoint.",
+    ),
+]
+GROUPS: dict[str, list[Any]] = {"cascading": CASCADING, "nats": NATS, "etcd": ETCD, "bridge": BRIDGE, "tracing": TRACING}
+
+
+def list_options() -> list[tuple[str, list[Any]]]:
+    """Entry point of oslo-config-generator."""
+    return list(GROUPS.items())
+
+
+def register() -> None:
+    """Register every option on the global CONF, which oslo.messaging needs; may be repeated."""
+    for group, options in GROUPS.items():
+        CONF.register_opts(options, group=group)
+
+
+def load(arguments: Sequence[str], program: str) -> Any:
+    """Return the configuration of ``--config-file`` and the environment; Misconfigured names what is wrong."""
+    log.register_options(CONF)
+    register()
+    log.set_defaults(
+        default_log_levels=[
+            *log.get_default_log_levels(),
+            "oslo.messaging=WARNING",
+            "oslo_messaging=WARNING",
+            "amqp=WARNING",
+            "nats=WARNING",
+        ]
+    )
+    try:
+        CONF(list(arguments), project="cascade", prog=program, default_config_files=[], default_config_dirs=[])
+    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFileParseError, cfg.ConfigFileValueError) as error:
+        raise Misconfigured(str(error)) from error
+    return CONF
+
+
+def log_to_stderr(program: str) -> None:
+    """Send the log to stderr in oslo.log's format."""
+    CONF.set_default("use_stderr", True)
+    log.setup(CONF, program)
+    sys.stdout.flush()
+
+
+def validate(conf: Any) -> None:
+    """Raise Misconfigured with the first setting that is missing, and how to mend it."""
+    needed = {
+        "[cascading] cloud": (conf.cascading.cloud, "the clouds.yaml entry of the cascading cloud's admin"),
+        "[bridge] sealing_key_file": (conf.bridge.sealing_key_file, "the file with the bridges' private sealing key"),
+        "[DEFAULT] transport_url": (getattr(conf, "transport_url", None), "the transport_url of the cascading cell"),
+    }
+    for name, (value, meaning) in needed.items():
+        if not value:
+            raise Misconfigured(f"{name} is not set: name {meaning} in the file given with --config-file")
+
+
+def read_secret_file(path: str | None, setting: str) -> str:
+    """Return the text of a key or credentials file; Misconfigured names setting, file and reason."""
+    if not path:
+        raise Misconfigured(f"{setting} is not set")
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise Misconfigured(f"{setting}: cannot read {path}: {error.strerror}") from error
