@@ -43,7 +43,13 @@ TRACING = [
         help="OTLP/HTTP endpoint.",
     ),
 ]
-GROUPS: dict[str, list[Any]] = {"cascading": CASCADING, "nats": NATS, "etcd": ETCD, "bridge": BRIDGE, "tracing": TRACING}
+GROUPS: dict[str, list[Any]] = {
+    "cascading": CASCADING,
+    "nats": NATS,
+    "etcd": ETCD,
+    "bridge": BRIDGE,
+    "tracing": TRACING,
+}
 
 
 def list_options() -> list[tuple[str, list[Any]]]:

@@ -280,6 +280,7 @@ class Rpc(msgspec.Struct, frozen=True):
     args: dict[str, Any]  # Nova's primitives without the secret ones
     received_at: float
     secrets: Sealed | None = None  # to the bridges' key; opens to ServerSecrets
+    redelivered: bool = False  # RabbitMQ had delivered it before
 
 
 class SiteHost(msgspec.Struct, frozen=True):

@@ -1,10 +1,8 @@
 """What etcd holds, as values. Times are UTC epoch s."""
 
-from enum import StrEnum
-
 import msgspec
 
-from proto.messages import SiteHost
+from proto.messages import Fault, SiteHost
 from proto.operations import Verb
 
 REMEMBERED_RPC_IDS = 8
@@ -30,6 +28,8 @@ class Pending(msgspec.Struct, frozen=True):
     request_id: str
     issued_at: float
     not_after: float | None
+    cleanup: bool = False  # delete in the site after a failed create; the instance above stays
+    fault: Fault | None = None  # cleanup: why the create failed
 
 
 class InstanceRecord(msgspec.Struct, frozen=True):
@@ -57,8 +57,8 @@ class Owner(msgspec.Struct, frozen=True):
     since: float
 
 
-class Liveness(StrEnum):
-    """What an operator is told of a site."""
+class FlavorVersion(msgspec.Struct, frozen=True):
+    """``/flavors/{flavor_id}``: newest version of a flavor above; counts up when the digest changes."""
 
-    ONLINE = "online"
-    SILENT = "silent"
+    version: int
+    digest: str

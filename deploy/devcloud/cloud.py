@@ -95,10 +95,15 @@ class Cloud:
         return f"{self.name}_{database}"
 
 
-def create(name: str, options: Options, layout: Layout, taken: Collection[int]) -> Cloud:
-    """A new cloud with ports and passwords of its own, not yet written anywhere."""
+def check_name(name: str) -> None:
+    """Raises for a name that cannot be part of a schema's and a vhost's name."""
     if not NAME_PATTERN.fullmatch(name):
         raise DevcloudError(f"{name!r} cannot be a cloud's name: use up to 16 small letters and digits, a letter first")
+
+
+def create(name: str, options: Options, layout: Layout, taken: Collection[int]) -> Cloud:
+    """A new cloud with ports and passwords of its own, not yet written anywhere."""
+    check_name(name)
     services = [*API_SERVICES, MEMCACHED, *([CINDER_API] if options.cinder else [])]
     passwords = {purpose: secrets.token_hex(12) for purpose in SECRETS}
     return Cloud(name, options, ports.pick(services, taken), passwords, layout.cloud(name))

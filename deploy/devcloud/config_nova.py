@@ -4,6 +4,11 @@ from deploy.devcloud import ports
 from deploy.devcloud.cloud import REGION, Cloud
 from deploy.devcloud.config import Config, Site, credentials, database_section, defaults, token_section, write
 
+LOG_LEVELS = (
+    "amqp=WARN", "sqlalchemy=WARN", "urllib3.connectionpool=WARN", "keystonemiddleware=WARN", "stevedore=WARN",
+    "taskflow=WARN", "neutronclient=ERROR", "nova.service=DEBUG",
+)  # fmt: skip
+"""nova.service says only at DEBUG when a service's RPC queues are there (`services.READY_LINES`)."""
 COMPUTE_DRIVER = "devcloud_fake.DevcloudDriver"
 """Module and class below nova.virt, whose path `runtime/launch.py` extends with `runtime/nova_virt`."""
 
@@ -27,16 +32,18 @@ def controller(site: Site) -> Config:
     """
     config = common(site, str(site.cloud.data("nova")))
     config["DEFAULT"].update(periodic_fuzzy_delay="0", compute_link_prefix=site.cloud.url("nova-api"))
-    config.update({
-        "api_database": database_section(site.connection("nova_api")),
-        "database": database_section(site.connection("nova")),
-        "api": {"auth_strategy": "keystone"},
-        "keystone_authtoken": token_section(site, "nova"),
-        "wsgi": {"api_paste_config": str(site.cloud.etc("nova") / "api-paste.ini")},
-        "conductor": {"workers": "1"},
-        "scheduler": {"workers": "1", "discover_hosts_in_cells_interval": "2", "max_attempts": "3"},
-        "quota": {"instances": "-1", "cores": "-1", "ram": "-1", "key_pairs": "-1", "server_groups": "-1"},
-    })
+    config.update(
+        {
+            "api_database": database_section(site.connection("nova_api")),
+            "database": database_section(site.connection("nova")),
+            "api": {"auth_strategy": "keystone"},
+            "keystone_authtoken": token_section(site, "nova"),
+            "wsgi": {"api_paste_config": str(site.cloud.etc("nova") / "api-paste.ini")},
+            "conductor": {"workers": "1"},
+            "scheduler": {"workers": "1", "discover_hosts_in_cells_interval": "2", "max_attempts": "3"},
+            "quota": {"instances": "-1", "cores": "-1", "ram": "-1", "key_pairs": "-1", "server_groups": "-1"},
+        }
+    )
     return config
 
 
@@ -51,7 +58,6 @@ def compute(site: Site, host: str) -> Config:
         instances_path=str(state_path / "instances"),
         vif_plugging_is_fatal="false",
         vif_plugging_timeout="10",
-        reserved_host_memory_mb="0",
     )
     config["devcloud"] = {
         "vcpus": str(size.vcpus),
@@ -70,15 +76,15 @@ def common(site: Site, state_path: str) -> Config:
             my_ip=ports.LOOPBACK,
             state_path=state_path,
             allow_resize_to_same_host="true",
-            graceful_shutdown_timeout="5",
+            graceful_shutdown_timeout="4",
             manager_shutdown_timeout="3",
+            default_log_levels=",".join(LOG_LEVELS),
         ),
         "placement": credentials(site, "placement"),
         "neutron": credentials(site, "neutron"),
         "glance": {"region_name": REGION},
         "service_user": {**credentials(site, "nova"), "send_service_user_token": "true"},
         "oslo_concurrency": {"lock_path": f"{state_path}/locks"},
-        "vnc": {"enabled": "false"},
     }
     config.update(cinder_section(site.cloud, site))
     return config
@@ -88,6 +94,6 @@ def cinder_section(cloud: Cloud, site: Site) -> Config:
     """[cinder], only where there is one."""
     if not cloud.options.cinder:
         return {}
-    return {"cinder": {**credentials(site, "cinder"), "catalog_info": "block-storage::publicURL", "os_region_name": REGION}}
-
-
+    return {
+        "cinder": {**credentials(site, "cinder"), "catalog_info": "block-storage::publicURL", "os_region_name": REGION}
+    }

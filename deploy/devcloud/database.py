@@ -20,7 +20,9 @@ def client(infra: Infra, program: str) -> list[str]:
 
 def execute(infra: Infra, sql: str, schema: str = "") -> list[list[str]]:
     """Runs SQL statements; returns the rows of a SELECT as texts. `schema` is where they run."""
-    result = run_client(infra, [*client(infra, "mariadb"), "--batch", "--skip-column-names", *filter(None, [schema])], sql)
+    result = run_client(
+        infra, [*client(infra, "mariadb"), "--batch", "--skip-column-names", *filter(None, [schema])], sql
+    )
     return [line.split("\t") for line in result.splitlines()]
 
 

@@ -82,7 +82,9 @@ def start(command: Sequence[str], pid_file: Path, log: Path, env: Mapping[str, s
                 start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise DevcloudError(f"cannot run {command[0]}: {error.strerror}; run `python3 -m deploy.devcloud install`") from error
+            raise DevcloudError(
+                f"cannot run {command[0]}: {error.strerror}; run `python3 -m deploy.devcloud install`"
+            ) from error
     fields = read_stat(child.pid)
     process = Process(child.pid, int(fields[19]) if fields else 0)
     pid_file.write_text(f"{process.pid} {process.starttime}\n")
@@ -167,7 +169,15 @@ def run(command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path, wh
     """Runs a program to its end, its output appended to `log`; raises with the log's path if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        result = subprocess.run(command, env={**env, MARK: "1"}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
+        result = subprocess.run(
+            command,
+            env={**env, MARK: "1"},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+        )
     if result.returncode:
         raise DevcloudError(f"{what} failed (exit code {result.returncode}); see {log}{tail(log)}")
 

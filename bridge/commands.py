@@ -1,0 +1,334 @@
+"""INTAKE -> plan -> record -> publish: one ordered worker per instance, the sequencer of everything a site does."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from bridge.boot import Boot, Prepared
+from bridge.core import planner
+from bridge.core.planner import Step
+from bridge.core.records import InstanceRecord
+from bridge.edge.etcd_store import Conflict, OwnershipLost
+from bridge.edge.nova_conductor import NovaConductor
+from bridge.edge.nova_objects import timestamp
+from bridge.flight import End, Flight, Flights
+from bridge.instances import Instances
+from bridge.network_info import NetworkInfo
+from bridge.publisher import Publisher, Superseded
+from bridge.removal import Removal
+from bridge.window import Window
+from proto import codec, streams, subjects, tracing
+from proto.errors import CascadeError, FaultCode, Malformed, Refused, Stale, Unavailable
+from proto.jetstream import Delivery, JetStream, Pull
+from proto.messages import Fault, Rpc
+from proto.operations import BY_METHOD, Leaves, Operation, Verb
+
+LOG = logging.getLogger(__name__)
+
+FETCH_BATCH = 100
+FETCH_WAIT = 5.0  # s
+MAX_RETRY_WAIT = 30.0  # s between two tries of one RPC while something above is away
+TERMINATE = "terminate_instance"
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The waiting RPCs of one instance, oldest first; the first one is under way."""
+
+    waiting: deque[tuple[Delivery, Rpc]] = field(default_factory=deque)
+
+
+class Commands:
+    """The sequencer of one owned site."""
+
+    def __init__(
+        self,
+        site: str,
+        road: JetStream,
+        instances: Instances,
+        flights: Flights,
+        publisher: Publisher,
+        conductor: NovaConductor,
+        boot: Boot,
+        removal: Removal,
+        network_info: NetworkInfo,
+    ) -> None:
+        self._site = site
+        self._road = road
+        self._instances = instances
+        self._flights = flights
+        self._publisher = publisher
+        self._conductor = conductor
+        self._boot = boot
+        self._removal = removal
+        self._network_info = network_info
+        self._queues: dict[str, _Queue] = {}
+        self._window = Window(streams.SITE_WINDOW)
+
+    async def run(self, pull: Pull) -> None:
+        """Take RPCs from INTAKE until cancelled."""
+        async with asyncio.TaskGroup() as workers:
+            while True:
+                try:
+                    deliveries = await pull.fetch(FETCH_BATCH, FETCH_WAIT)
+                except Unavailable as error:
+                    LOG.debug("site=%s intake: %s", self._site, error)
+                    await asyncio.sleep(error.retry_after)
+                    continue
+                for delivery in deliveries:
+                    await self._enqueue(delivery, workers)
+
+    async def _enqueue(self, delivery: Delivery, workers: asyncio.TaskGroup) -> None:
+        try:
+            rpc = codec.decode(delivery.data, Rpc)
+        except Malformed as error:
+            await bury(self._road, self._site, delivery, str(error))
+            return
+        queue = self._queues.get(rpc.uuid)
+        if queue is None:
+            queue = self._queues[rpc.uuid] = _Queue()
+            queue.waiting.append((delivery, rpc))
+            workers.create_task(self._work(rpc.uuid, queue), name=f"instance {rpc.uuid}")
+            return
+        if any(waiting.rpc_id == rpc.rpc_id for _, waiting in queue.waiting):
+            await delivery.ack()
+            return
+        if rpc.method == TERMINATE:
+            await self._supersede(queue)
+        queue.waiting.append((delivery, rpc))
+
+    async def _supersede(self, queue: _Queue) -> None:
+        """A delete came: what waits is cancelled, what is under way is given up, unless it is a delete too."""
+        if not queue.waiting:
+            return
+        under_way = queue.waiting.popleft()
+        for delivery, rpc in queue.waiting:
+            LOG.info("instance=%s %s cancelled by its delete", rpc.uuid, rpc.method)
+            await delivery.ack()
+        queue.waiting.clear()
+        queue.waiting.append(under_way)
+        flight = self._flights.get(under_way[1].uuid)
+        if flight is not None and under_way[1].method != TERMINATE:
+            flight.superseded.set()
+
+    async def _work(self, uuid: str, queue: _Queue) -> None:
+        while queue.waiting:
+            delivery, rpc = queue.waiting[0]
+            flight = self._flights.begin(rpc)
+            try:
+                with tracing.continued(delivery.headers), tracing.span("plan", method=rpc.method, instance=uuid):
+                    await self._until_done(flight, delivery)
+                await _acknowledge(delivery)
+            finally:
+                self._flights.finish(flight)
+            queue.waiting.popleft()
+        del self._queues[uuid]
+        self._instances.forget_lock(uuid)
+
+    async def _until_done(self, flight: Flight, delivery: Delivery) -> None:
+        """Carry one RPC out, trying again for as long as something above is away."""
+        wait = 0.5
+        while True:
+            try:
+                await self._carry_out(flight)
+                return
+            except Superseded:
+                await self._give_up(flight)
+                return
+            except (OwnershipLost, Conflict):
+                raise  # another bridge has the site: nothing is ours to acknowledge any more
+            except Stale as error:
+                LOG.info("instance=%s %s is pointless now: %s", flight.rpc.uuid, flight.rpc.method, error)
+                return
+            except Unavailable as error:
+                LOG.warning("instance=%s %s waits: %s", flight.rpc.uuid, flight.rpc.method, error)
+                wait = min(MAX_RETRY_WAIT, max(wait * 2, error.retry_after))
+            except CascadeError as error:
+                LOG.exception("instance=%s %s cannot be carried out", flight.rpc.uuid, flight.rpc.method)
+                await bury(self._road, self._site, delivery, str(error))
+                return
+            try:
+                async with asyncio.timeout(wait):
+                    await flight.superseded.wait()
+            except TimeoutError:
+                continue
+
+    async def _carry_out(self, flight: Flight) -> None:
+        rpc = flight.rpc
+        if flight.superseded.is_set():
+            raise Superseded
+        step = planner.step(rpc, self._instances.get(rpc.uuid))
+        if step is Step.DONE:
+            return
+        if step is Step.EVENT:
+            await self._network_info.refresh(rpc)
+            return
+        if step is Step.UNSUPPORTED:
+            await self._refuse(rpc, None, Fault(FaultCode.UNSUPPORTED, f"{rpc.method} is not supported by this cloud"))
+            return
+        row = BY_METHOD[rpc.method]
+        if row.verb is Verb.DELETE:
+            await self._delete(flight, step, row)
+        elif row.verb is Verb.CREATE:
+            await self._create(flight, step, row)
+        else:
+            await self._change(flight, step, row)
+
+    async def _begin(self, flight: Flight, step: Step, row: Operation) -> InstanceRecord:
+        """Record the RPC's command as pending, or return what an earlier try recorded."""
+        known = self._instances.get(flight.rpc.uuid)
+        if step is Step.RESUME and known is not None:
+            return known
+        record = planner.begun(flight.rpc, row, known, time.time())
+        await self._instances.put(record)
+        return record
+
+    async def _change(self, flight: Flight, step: Step, row: Operation) -> None:
+        rpc = flight.rpc
+        await self._window.enter(str(rpc.context.get("project_id")))
+        try:
+            async with self._instances.lock(rpc.uuid):
+                if step is Step.PLAN:
+                    await self._check_fits(rpc, row)
+                    await self._conductor.event_start(rpc.context, rpc.uuid, row.event, rpc.host)
+                record = await self._begin(flight, step, row)
+                flight.announced.set()
+                await self._publisher.publish(flight, record, None, again=step is Step.RESUME)
+            end, fault = await self._publisher.outcome(flight, None)
+            if end is End.FAILED and fault is not None and fault.code is FaultCode.EXPIRED:
+                await self._refuse(rpc, row, fault)
+                await self._settle(rpc.uuid)
+        finally:
+            self._window.leave()
+
+    async def _check_fits(self, rpc: Rpc, row: Operation) -> None:
+        """A message that RabbitMQ delivers twice may be long done: it must still fit the instance's task_state."""
+        if not rpc.redelivered:
+            return
+        instance = await self._conductor.get_instance(rpc.context, rpc.uuid)
+        if instance is None or instance["task_state"] not in row.begun:
+            raise Stale(f"task_state is {instance and instance['task_state']!r}")
+
+    async def _create(self, flight: Flight, step: Step, row: Operation) -> None:
+        rpc = flight.rpc
+        known = self._instances.get(rpc.uuid)
+        if step is Step.RESUME and known is not None and known.pending is not None and known.pending.cleanup:
+            await self._clean_up(flight, known, again=True)
+            return
+        await self._window.enter(str(rpc.context.get("project_id")))
+        try:
+            end, fault = await self._created(flight, step, row)
+        except Refused as error:
+            await self._boot.fail(rpc, Fault(error.code, error.message))
+            await self._instances.drop(rpc.uuid)
+            return
+        finally:
+            self._window.leave()
+        if end is End.FAILED and fault is not None:
+            await self._failed_create(flight, fault)
+
+    async def _created(self, flight: Flight, step: Step, row: Operation) -> tuple[End, Fault | None]:
+        rpc = flight.rpc
+        async with self._instances.lock(rpc.uuid):
+            if step is Step.PLAN:
+                await self._conductor.event_start(rpc.context, rpc.uuid, row.event, rpc.host)
+            await self._boot.claim(rpc)
+            prepared = await self._boot.prepare(rpc)
+            record = await self._begin(flight, step, row)
+            await self._publisher.publish(flight, record, prepared.server, again=step is Step.RESUME)
+        await self._announce(flight, prepared)
+        return await self._publisher.outcome(flight, prepared.server)
+
+    async def _announce(self, flight: Flight, prepared: Prepared) -> None:
+        await self._boot.announce(flight.rpc, prepared)
+        flight.announced.set()
+
+    async def _failed_create(self, flight: Flight, fault: Fault) -> None:
+        """Nothing may stay in the site before the boot ends above, unless the site is silent and cannot say."""
+        record = self._instances.get(flight.rpc.uuid)
+        assert record is not None
+        if fault.code is FaultCode.EXPIRED:
+            await self._boot.keep_in_error(flight.rpc, fault)
+            await self._settle(flight.rpc.uuid)
+            return
+        async with self._instances.lock(flight.rpc.uuid):
+            if record.pending is not None and not record.pending.cleanup:
+                record = planner.cleaning(record, fault, time.time())
+                await self._instances.put(record)
+        await self._clean_up(flight, record, again=False)
+
+    async def _clean_up(self, flight: Flight, record: InstanceRecord, again: bool) -> None:
+        pending = record.pending
+        assert pending is not None and pending.fault is not None
+        flight.next_command()
+        await self._publisher.publish(flight, record, None, again=again)
+        await self._publisher.outcome(flight, None)
+        await self._boot.fail(flight.rpc, pending.fault)
+        await self._instances.drop(flight.rpc.uuid)
+
+    async def _delete(self, flight: Flight, step: Step, row: Operation) -> None:
+        rpc = flight.rpc
+        async with self._instances.lock(rpc.uuid):
+            if step is Step.PLAN:
+                await self._publisher.withdraw(rpc.uuid)
+                await self._conductor.event_start(rpc.context, rpc.uuid, row.event, rpc.host)
+            record = await self._begin(flight, step, row)
+            await self._publisher.publish(flight, record, None, again=step is Step.RESUME)
+        end, fault = await self._publisher.outcome(flight, None)
+        if end is End.FAILED and fault is not None:
+            await self._refuse(rpc, row, fault)
+            await self._settle(rpc.uuid)
+            return
+        now = time.time()
+        await self._removal.finish(rpc, timestamp(now))
+        record = self._instances.get(rpc.uuid) or record
+        await self._instances.put(planner.tombstone(record, now))
+
+    async def _give_up(self, flight: Flight) -> None:
+        """A delete supersedes: what was under way ends above; the delete itself cleans the site."""
+        rpc = flight.rpc
+        await self._publisher.withdraw(rpc.uuid)
+        row = BY_METHOD.get(rpc.method)
+        if row is not None:
+            reason = "the instance was deleted meanwhile"
+            await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=reason)
+
+    async def _refuse(self, rpc: Rpc, row: Operation | None, fault: Fault) -> None:
+        """End an operation above as Nova's reverts_task_state would: fault, no task, event with an error."""
+        event = row.event if row is not None else f"compute_{rpc.method}"
+        changes: dict[str, str | None] = {"task_state": None}
+        if row is not None and row.refusal_leaves is Leaves.ERROR:
+            changes["vm_state"] = "error"
+        try:
+            await self._conductor.create_fault(
+                rpc.context, rpc.uuid, rpc.host, 500, fault.message[:255], f"{fault.code}: {fault.message}"
+            )
+            await self._conductor.save_instance(rpc.context, rpc.uuid, changes, row.begun if row else None)
+        except Stale as error:
+            LOG.info("instance=%s: %s", rpc.uuid, error)
+        if row is None:
+            await self._conductor.event_start(rpc.context, rpc.uuid, event, rpc.host)
+        await self._conductor.event_finish(rpc.context, rpc.uuid, event, rpc.host, error=fault.message)
+
+    async def _settle(self, uuid: str) -> None:
+        record = self._instances.get(uuid)
+        if record is not None:
+            await self._instances.put(planner.settled(record))
+
+
+async def _acknowledge(delivery: Delivery) -> None:
+    """The outcome is recorded, so an acknowledgement that does not get through only costs a redelivery."""
+    try:
+        await delivery.ack()
+    except Unavailable as error:
+        LOG.warning("%s", error)
+
+
+async def bury(road: JetStream, site: str, delivery: Delivery, reason: str) -> None:
+    """Copy a message nobody can carry out to DEAD, then take it out of its stream."""
+    LOG.error("site=%s dead letter from %s: %s", site, delivery.subject, reason)
+    headers = {subjects.HEADER_DEAD_REASON: reason[:500], subjects.HEADER_DEAD_SUBJECT: delivery.subject}
+    await road.publish(subjects.dead(site), delivery.data, headers=headers)
+    await delivery.term()

@@ -1,0 +1,109 @@
+"""What to do with a Nova RPC, given what is recorded of its instance. Pure."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from bridge.core.records import REMEMBERED_RPC_IDS, InstanceRecord, Pending
+from proto.messages import Fault, Rpc
+from proto.operations import BY_METHOD, BY_VERB, Operation, Verb
+
+EXTERNAL_EVENT = "external_instance_event"
+
+
+class Step(Enum):
+    """How an RPC taken from INTAKE goes on."""
+
+    DONE = "done"  # its outcome is recorded: acknowledge
+    RESUME = "resume"  # an earlier owner or delivery planned it: see that it is published, and wait
+    PLAN = "plan"  # new
+    EVENT = "event"  # Neutron or Cinder told Nova of a change: look again
+    UNSUPPORTED = "unsupported"  # no row
+
+
+def step(rpc: Rpc, record: InstanceRecord | None) -> Step:
+    """Return how to go on with an RPC; the record is that of its instance, if there is one."""
+    if rpc.method == EXTERNAL_EVENT:
+        return Step.EVENT
+    if rpc.method not in BY_METHOD:
+        return Step.UNSUPPORTED
+    if record is None or rpc.rpc_id not in record.rpc_ids:
+        return Step.PLAN
+    if record.pending is not None and record.pending.rpc_id == rpc.rpc_id:
+        return Step.RESUME
+    return Step.DONE
+
+
+def begun(rpc: Rpc, row: Operation, record: InstanceRecord | None, now: float) -> InstanceRecord:
+    """Return the record with the command of ``row`` pending: next generation, RPC id remembered."""
+    known = record or InstanceRecord(uuid=rpc.uuid)
+    pending = Pending(
+        generation=known.generation + 1,
+        verb=row.verb,
+        rpc_id=rpc.rpc_id,
+        request_id=str(rpc.context.get("request_id") or ""),
+        issued_at=now,
+        not_after=None if row.expiry is None else now + row.expiry,
+    )
+    return msgspec.structs.replace(
+        known,
+        generation=pending.generation,
+        pending=pending,
+        rpc_ids=[*known.rpc_ids, rpc.rpc_id][-REMEMBERED_RPC_IDS:],
+        deleted_at=None,
+        attempt=0,
+        trouble=None,
+    )
+
+
+def cleaning(record: InstanceRecord, fault: Fault, now: float) -> InstanceRecord:
+    """Return the record after a failed create: the same RPC goes on with a delete in the site."""
+    assert record.pending is not None
+    pending = msgspec.structs.replace(
+        record.pending,
+        generation=record.generation + 1,
+        verb=Verb.DELETE,
+        issued_at=now,
+        not_after=None,
+        cleanup=True,
+        fault=fault,
+    )
+    return msgspec.structs.replace(record, generation=pending.generation, pending=pending, attempt=0, trouble=None)
+
+
+def settled(record: InstanceRecord) -> InstanceRecord:
+    """Return the record with nothing pending: the outcome is recorded above."""
+    if record.pending is None:
+        return record
+    return msgspec.structs.replace(
+        record, pending=None, observed_generation=record.pending.generation, attempt=0, trouble=None
+    )
+
+
+def tombstone(record: InstanceRecord, now: float) -> InstanceRecord:
+    """Return the record of an instance that was deleted because somebody asked for it."""
+    return msgspec.structs.replace(settled(record), deleted_at=now)
+
+
+def adopted(spec_uuid: str, generation: int) -> InstanceRecord:
+    """Return the record of a server found in a site whose record was lost; its generation counts on."""
+    return InstanceRecord(uuid=spec_uuid, generation=generation, observed_generation=generation)
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """When a pending command may be given up above; all in s of the bridge's clock."""
+
+    not_after: float
+    clock_offset: float
+    margin: float = 60.0
+
+    def over(self, now: float) -> bool:
+        """Whether the site's agent can no longer begin the command, whatever its clock says."""
+        return now > self.not_after + abs(self.clock_offset) + self.margin
+
+
+def row_of(pending: Pending) -> Operation:
+    """Return the row of a pending command."""
+    return BY_VERB[pending.verb]

@@ -1,0 +1,53 @@
+"""What healing does with an instance nothing is under way for. Pure: rows of ARCHITECTURE 8, the first half."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from bridge.core.records import InstanceRecord
+from proto.messages import CensusEntry
+
+
+class Repair(Enum):
+    """What one instance needs."""
+
+    NOTHING = "nothing"
+    DELETE = "delete"  # somebody asked for it: run the delete (again)
+    FAULT_BUILD = "fault_build"  # the build was lost: ERROR with a reason
+    SHOW_SITE = "show_site"  # the operation was lost: no task, and the state the site has
+    DROP = "drop"  # a tombstone that has done its duty
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What the cascading database says of an instance on one of our hosts."""
+
+    uuid: str
+    deleted: bool
+    vm_state: str | None
+    task_state: str | None
+    updated_at: str  # as Nova writes it; only compared
+
+
+def repair(above: Above, before: Above | None, record: InstanceRecord | None, server: CensusEntry | None) -> Repair:
+    """Return what an instance needs that no RPC, command or observation is under way for.
+
+    ``before`` is what the last round saw: only what stayed the same for a whole round is acted on. ``server`` is the
+    site's, None if the census lacks it.
+    """
+    if above.deleted:
+        asked_below = record is not None and record.pending is not None
+        return Repair.DELETE if server is not None and not asked_below else Repair.NOTHING
+    if above != before or (record is not None and record.pending is not None):
+        return Repair.NOTHING
+    if above.task_state == "deleting":
+        return Repair.DELETE
+    if above.vm_state == "building":
+        return Repair.SHOW_SITE if server is not None else Repair.FAULT_BUILD
+    if above.task_state is not None:
+        return Repair.SHOW_SITE
+    return Repair.NOTHING
+
+
+def droppable(record: InstanceRecord, census_began: float, present: bool) -> bool:
+    """Whether a tombstone may go: a census that began after the delete lacks the server, and nothing is pending."""
+    return record.deleted_at is not None and record.pending is None and record.deleted_at < census_began and not present

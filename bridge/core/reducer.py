@@ -1,0 +1,142 @@
+"""What an observation means for an instance above. Pure: same input, same output, in any order and number."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from bridge.core.planner import row_of
+from bridge.core.records import InstanceRecord, Pending
+from proto.errors import FaultCode
+from proto.messages import Fault, Observation, Outcome, ServerState
+from proto.operations import Operation, Verb
+
+POWER_RUNNING = 1  # nova.compute.power_state
+POWER_SHUTDOWN = 4
+ROOT_DEVICE = "/dev/vda"  # what attach code above starts counting from (NOVA-RPC 4.1)
+
+# vm_states of the site that are copied above when nobody asked for them; anything else waits for its own row.
+COPIED_STATES = frozenset({"active", "stopped", "paused", "suspended"})
+
+
+class Verdict(Enum):
+    """What follows from an observation."""
+
+    IGNORED = "ignored"  # older than what is pending
+    NOTED = "noted"  # record only
+    COPIED = "copied"  # the site changed it by itself: show that above
+    SUCCEEDED = "succeeded"  # the pending command is settled
+    FAILED = "failed"  # the pending command is settled with a fault
+    GONE = "gone"  # the pending delete is settled: the server is not there
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """The verdict, the record to keep, and what to save above (Instance fields without times)."""
+
+    verdict: Verdict
+    record: InstanceRecord
+    changes: dict[str, Any]
+    expected_task_state: tuple[str | None, ...]
+    fault: Fault | None = None
+
+
+def reduce(record: InstanceRecord, seen: Observation, command_waiting: bool) -> Reduction:
+    """Return what one observation means.
+
+    ``command_waiting`` tells whether the pending command is still in COMMANDS: an observation of an agent that does
+    not know the generation (0, after its restart) settles by state only once nothing waits any more.
+    """
+    noted = _noted(record, seen)
+    if record.deleted_at is not None:
+        return _plain(Verdict.NOTED if seen.absent else Verdict.IGNORED, record)
+    pending = record.pending
+    if pending is None:
+        return _unasked(record, noted, seen)
+    if seen.outcome is Outcome.RETRYING:
+        return _retrying(record, pending, seen)
+    known = seen.generation >= pending.generation or (seen.generation == 0 and not command_waiting)
+    if not known:
+        return _plain(Verdict.IGNORED, record)
+    if seen.outcome in (Outcome.REFUSED, Outcome.EXPIRED):
+        return _failed(noted, pending, seen.fault or Fault(FaultCode.BUG, "refused without a reason"), seen.server)
+    if pending.verb is Verb.DELETE:
+        return _plain(Verdict.GONE if seen.absent else Verdict.NOTED, noted)
+    return _outcome(noted, pending, seen)
+
+
+def _outcome(noted: InstanceRecord, pending: Pending, seen: Observation) -> Reduction:
+    row, server = row_of(pending), seen.server
+    if seen.absent:
+        if seen.generation == 0:  # an agent that just started may look before the site shows the server
+            return _plain(Verdict.NOTED, noted)
+        return _failed(noted, pending, Fault(FaultCode.MISSING, "the server is not in the site any more"), None)
+    if server is None or server.task_state is not None:
+        return _plain(Verdict.NOTED, noted)
+    if server.vm_state in row.settles_in:
+        return Reduction(Verdict.SUCCEEDED, noted, _success(row, server), row.ends_from)
+    if server.vm_state == "building":
+        return _plain(Verdict.NOTED, noted)
+    reason = server.fault or f"the site's server is {server.vm_state} after {pending.verb}"
+    return _failed(noted, pending, Fault(_code_of(server.fault), reason), server)
+
+
+def _success(row: Operation, server: ServerState) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        "vm_state": server.vm_state,
+        "power_state": server.power_state,
+        "task_state": None,
+    }
+    if row.verb is Verb.CREATE:
+        changes |= {"launched_at": server.launched_at, "root_device_name": ROOT_DEVICE, "progress": 0}
+    return changes
+
+
+def _failed(noted: InstanceRecord, pending: Pending, fault: Fault, server: ServerState | None) -> Reduction:
+    row = row_of(pending)
+    changes: dict[str, Any] = {"task_state": None}
+    if server is not None and server.vm_state in COPIED_STATES | {"error"}:
+        changes |= {"vm_state": server.vm_state, "power_state": server.power_state}
+    return Reduction(Verdict.FAILED, noted, changes, row.begun, fault)
+
+
+def _unasked(record: InstanceRecord, noted: InstanceRecord, seen: Observation) -> Reduction:
+    server = seen.server
+    if server is None or server.task_state is not None or server.vm_state not in COPIED_STATES:
+        return _plain(Verdict.NOTED if noted != record else Verdict.IGNORED, noted)
+    if (record.vm_state, record.power_state) == (server.vm_state, server.power_state):
+        return _plain(Verdict.NOTED if noted.server_id != record.server_id else Verdict.IGNORED, noted)
+    changes = {"vm_state": server.vm_state, "power_state": server.power_state}
+    return Reduction(Verdict.COPIED, noted, changes, (None,))
+
+
+def _retrying(record: InstanceRecord, pending: Pending, seen: Observation) -> Reduction:
+    if seen.generation != pending.generation:
+        return _plain(Verdict.IGNORED, record)
+    trouble = seen.fault.message if seen.fault else None
+    noted = msgspec.structs.replace(record, attempt=seen.attempt, trouble=trouble, seen_at=seen.observed_at)
+    return _plain(Verdict.NOTED, noted)
+
+
+def _noted(record: InstanceRecord, seen: Observation) -> InstanceRecord:
+    server = seen.server
+    if server is None:
+        return msgspec.structs.replace(record, seen_at=seen.observed_at)
+    settled = server.task_state is None
+    return msgspec.structs.replace(
+        record,
+        server_id=server.server_id,
+        vm_state=server.vm_state if settled else record.vm_state,
+        power_state=server.power_state if settled else record.power_state,
+        seen_at=seen.observed_at,
+    )
+
+
+def _plain(verdict: Verdict, record: InstanceRecord) -> Reduction:
+    return Reduction(verdict, record, {}, ())
+
+
+def _code_of(fault: str | None) -> FaultCode:
+    """No valid host is Nova's own wording for a site that is full (Nova 34, exception.NoValidHost)."""
+    return FaultCode.NO_CAPACITY if fault and "No valid host" in fault else FaultCode.SITE_FAULT

@@ -1,0 +1,61 @@
+"""Commands under way: what the tasks of one site tell each other about an instance. In memory only."""
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import Enum
+
+from proto.messages import Fault, Rpc
+
+
+class End(Enum):
+    """How a command ended, as its observation says."""
+
+    SUCCEEDED = "succeeded"  # saved above
+    FAILED = "failed"  # for a create: clean up in the site, then end the boot above
+    GONE = "gone"  # the server is not in the site
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One RPC being carried out."""
+
+    rpc: Rpc
+    announced: asyncio.Event = field(default_factory=asyncio.Event)  # what must be above before the outcome is
+    superseded: asyncio.Event = field(default_factory=asyncio.Event)  # a delete came
+    ended: "asyncio.Future[tuple[End, Fault | None]]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def end(self, how: End, fault: Fault | None = None) -> None:
+        """Say how the present command ended; a repeat changes nothing."""
+        if not self.ended.done():
+            self.ended.set_result((how, fault))
+
+    def next_command(self) -> None:
+        """Go on with a further command of the same RPC."""
+        self.ended = asyncio.get_running_loop().create_future()
+
+
+class Flights:
+    """The RPCs of one site under way, by instance."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, Flight] = {}
+
+    def get(self, uuid: str) -> Flight | None:
+        """Return what is under way for an instance."""
+        return self._flights.get(uuid)
+
+    def begin(self, rpc: Rpc) -> Flight:
+        """Register an RPC as the one under way of its instance."""
+        flight = Flight(rpc)
+        self._flights[rpc.uuid] = flight
+        return flight
+
+    def finish(self, flight: Flight) -> None:
+        """Forget it."""
+        if self._flights.get(flight.rpc.uuid) is flight:
+            del self._flights[flight.rpc.uuid]
+
+    def __len__(self) -> int:
+        return len(self._flights)

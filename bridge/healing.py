@@ -1,0 +1,205 @@
+"""Carries out what the reconciler finds: at take-over and then every ROUND s, and tombstones soon after a delete."""
+
+import asyncio
+import logging
+import time
+import uuid as uuid_module
+from collections.abc import Callable
+from typing import Any
+
+from bridge.core import planner, reconciler
+from bridge.core.reconciler import Above, Repair
+from bridge.edge.nova_conductor import NovaConductor, request_context
+from bridge.edge.placement import Placement
+from bridge.flight import Flights
+from bridge.instances import Instances
+from bridge.presence import Presence
+from proto import codec, streams, subjects
+from proto.errors import FaultCode, Stale, Unavailable
+from proto.jetstream import JetStream
+from proto.messages import CensusEntry, Fault, Query, Reply, Rpc, SiteHost
+
+LOG = logging.getLogger(__name__)
+
+ROUND = 60.0  # s between two looks: what an RPC under way may take is told by INTAKE, not by this
+FIRST_ROUND = 5.0  # s after take-over
+TOMBSTONE_ROUND = 5.0  # s between two looks at tombstones while there are any
+CENSUS_TIMEOUT = 20.0  # s for one page
+
+
+class Healing:
+    """One owned site."""
+
+    def __init__(
+        self,
+        site: str,
+        hosts: list[SiteHost],
+        road: JetStream,
+        instances: Instances,
+        flights: Flights,
+        conductor: NovaConductor,
+        placement: Placement,
+        presence: Presence,
+        fail_build: Callable[[Rpc, Fault], Any],
+    ) -> None:
+        self._site = site
+        self._hosts = [entry.host for entry in hosts]
+        self._road = road
+        self._instances = instances
+        self._flights = flights
+        self._conductor = conductor
+        self._placement = placement
+        self._presence = presence
+        self._fail_build = fail_build
+        self._before: dict[str, Above] = {}
+        self._lost_before: set[str] = set()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        next_round = time.monotonic() + FIRST_ROUND
+        while True:
+            await asyncio.sleep(TOMBSTONE_ROUND)
+            try:
+                if any(record.deleted_at is not None for record in self._instances.all()):
+                    await self._bury_tombstones()
+                if time.monotonic() >= next_round:
+                    await self.round()
+                    next_round = time.monotonic() + ROUND
+            except Unavailable as error:
+                LOG.info("site=%s healing waits: %s", self._site, error)
+
+    async def round(self) -> None:
+        """Look at every instance on our hosts once; Unavailable while something that must be asked is away."""
+        census = {entry.uuid: entry for entry in await self.census()}
+        seen: dict[str, Above] = {}
+        for host in self._hosts:
+            for instance in await self._conductor.instances_on_host(host):
+                above = _above(instance)
+                seen[above.uuid] = above
+                await self._repair(host, above, census.get(above.uuid))
+        for uuid in census.keys() - seen.keys():
+            await self._not_on_our_hosts(uuid, census[uuid])
+        self._before = seen
+        await self._lost_builds(seen)
+
+    async def census(self) -> list[CensusEntry]:
+        """Return every tagged server of the site; Unavailable while it is silent."""
+        servers: list[CensusEntry] = []
+        marker = ""
+        while True:
+            query = Query(site=self._site, verb="census", marker=marker)
+            subject = subjects.query(self._site, query.verb)
+            data = await self._road.request(subject, codec.encode(query), timeout=CENSUS_TIMEOUT)
+            reply = codec.decode(data, Reply)
+            if reply.fault is not None:
+                raise Unavailable(f"census of {self._site}: {reply.fault.message}")
+            servers += reply.servers
+            marker = reply.marker
+            if not marker:
+                return servers
+
+    async def _bury_tombstones(self) -> None:
+        began = time.time()
+        present = {entry.uuid for entry in await self.census()}
+        for record in self._instances.all():
+            if reconciler.droppable(record, began, record.uuid in present):
+                await self._instances.drop(record.uuid)
+
+    async def _busy(self, uuid: str) -> bool:
+        """Whether an RPC of the instance is under way or waits in INTAKE."""
+        if self._flights.get(uuid) is not None:
+            return True
+        return await self._road.count(streams.intake(self._site).name, subjects.intake(self._site, uuid)) > 0
+
+    async def _repair(self, host: str, above: Above, server: CensusEntry | None) -> None:
+        record = self._instances.get(above.uuid)
+        what = reconciler.repair(above, self._before.get(above.uuid), record, server)
+        if what is Repair.NOTHING or await self._busy(above.uuid):
+            return
+        LOG.warning("site=%s instance=%s %s: %s", self._site, above.uuid, what.value, above)
+        if what is Repair.DELETE:
+            await self._delete(host, above.uuid)
+        elif what is Repair.FAULT_BUILD:
+            fault = Fault(FaultCode.SITE_FAULT, "the build was interrupted and nothing of it is in the site")
+            await self._fail_build(_rpc(host, above.uuid, "build_and_run_instance"), fault)
+        else:
+            await self._show_site(above, server)
+
+    async def _show_site(self, above: Above, server: CensusEntry | None) -> None:
+        changes: dict[str, Any] = {"task_state": None}
+        if server is not None and server.server.task_state is None:
+            changes |= {"vm_state": server.server.vm_state, "power_state": server.server.power_state}
+        try:
+            await self._conductor.save_instance(
+                request_context(_request_id(), None, None, is_admin=True), above.uuid, changes, [above.task_state]
+            )
+        except Stale as error:
+            LOG.info("instance=%s changed meanwhile: %s", above.uuid, error)
+        if server is not None and self._instances.get(above.uuid) is None:
+            await self._instances.put(planner.adopted(above.uuid, server.generation))
+
+    async def _not_on_our_hosts(self, uuid: str, server: CensusEntry) -> None:
+        """Only the cascading database's own deleted row deletes; anything else is left alone and told."""
+        context = request_context(_request_id(), None, None, is_admin=True)
+        instance = await self._conductor.get_instance(context, uuid, read_deleted="yes")
+        record = self._instances.get(uuid)
+        if record is not None and (record.deleted_at is None or record.pending is not None):
+            return
+        if instance is not None and instance.get("deleted") and not await self._busy(uuid):
+            LOG.warning("site=%s instance=%s is deleted above but still there: deleting it", self._site, uuid)
+            await self._delete(self._hosts[0], uuid)
+        elif instance is None:
+            LOG.error("site=%s server=%s is tagged %s, which nobody above knows: left alone",
+                      self._site, server.server.server_id, uuid)  # fmt: skip
+
+    async def _delete(self, host: str, uuid: str) -> None:
+        """Put a delete into INTAKE: it goes the way of every other RPC."""
+        rpc = _rpc(host, uuid, "terminate_instance")
+        await self._road.publish(subjects.intake(self._site, uuid), codec.encode(rpc), message_id=rpc.rpc_id)
+
+    async def _lost_builds(self, seen: dict[str, Above]) -> None:
+        """Nova 34, _error_out_instances_whose_build_was_interrupted: allocations here of builds without a host."""
+        lost: set[str] = set()
+        for host in self._hosts:
+            for consumer in await self._placement.consumers(self._presence.node_of(host).provider):
+                if consumer in seen or self._instances.get(consumer) is not None:
+                    continue
+                if await self._is_lost(consumer):
+                    lost.add(consumer)
+                    if consumer in self._lost_before and not await self._busy(consumer):
+                        fault = Fault(FaultCode.SITE_FAULT, "the build was lost before it reached the site's host")
+                        await self._fail_build(_rpc(host, consumer, "build_and_run_instance"), fault)
+        self._lost_before = lost
+
+    async def _is_lost(self, uuid: str) -> bool:
+        context = request_context(_request_id(), None, None, is_admin=True)
+        instance = await self._conductor.get_instance(context, uuid)
+        return instance is not None and instance["vm_state"] == "building" and not instance["host"]
+
+
+def _above(instance: dict[str, Any]) -> Above:
+    return Above(
+        uuid=instance["uuid"],
+        deleted=bool(instance.get("deleted")),
+        vm_state=instance["vm_state"],
+        task_state=instance["task_state"],
+        updated_at=str(instance.get("updated_at")),
+    )
+
+
+def _request_id() -> str:
+    return f"req-{uuid_module.uuid4()}"
+
+
+def _rpc(host: str, uuid: str, method: str) -> Rpc:
+    """Return an RPC of our own making: healing asks for it instead of a tenant."""
+    context = request_context(_request_id(), None, None, is_admin=True)
+    return Rpc(
+        rpc_id=f"heal-{uuid_module.uuid4().hex}",
+        host=host,
+        method=method,
+        uuid=uuid,
+        context=context,
+        args={},
+        received_at=time.time(),
+    )

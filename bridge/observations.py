@@ -1,0 +1,216 @@
+"""EVENTS -> reduce -> save -> record: what a site says becomes what tenants see."""
+
+import asyncio
+import logging
+import time
+
+import msgspec
+
+from bridge.commands import bury
+from bridge.core import planner
+from bridge.core.records import InstanceRecord
+from bridge.core.reducer import Reduction, Verdict, reduce
+from bridge.edge.etcd_store import Conflict, OwnershipLost
+from bridge.edge.nova_conductor import NovaConductor, request_context
+from bridge.edge.nova_objects import timestamp
+from bridge.flight import End, Flight, Flights
+from bridge.instances import Instances
+from bridge.owner import Ownership
+from bridge.publisher import Publisher
+from proto import codec, failpoints, subjects, tracing
+from proto.errors import Malformed, Stale, Unavailable
+from proto.jetstream import Delivery, JetStream, Pull
+from proto.messages import Observation
+from proto.operations import Verb
+
+LOG = logging.getLogger(__name__)
+
+FETCH_BATCH = 200
+FETCH_WAIT = 5.0  # s
+AT_ONCE = 500  # observations being reduced
+NOT_YET = 1.0  # s until an observation that came before its RPC is looked at again
+ANNOUNCE_WAIT = 20.0  # s
+
+
+class Observations:
+    """One owned site."""
+
+    def __init__(
+        self,
+        ownership: Ownership,
+        road: JetStream,
+        instances: Instances,
+        flights: Flights,
+        publisher: Publisher,
+        conductor: NovaConductor,
+    ) -> None:
+        self._ownership = ownership
+        self._site = ownership.site
+        self._road = road
+        self._instances = instances
+        self._flights = flights
+        self._publisher = publisher
+        self._conductor = conductor
+        self._strangers: set[str] = set()
+
+    async def run(self, pull: Pull) -> None:
+        """Take observations until cancelled; those of one instance in order, many instances at once."""
+        room = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    deliveries = await pull.fetch(FETCH_BATCH, FETCH_WAIT)
+                except Unavailable as error:
+                    LOG.debug("site=%s events: %s", self._site, error)
+                    await asyncio.sleep(error.retry_after)
+                    continue
+                for delivery in deliveries:
+                    await room.acquire()
+                    task = tasks.create_task(self._take(delivery), name=f"observe {delivery.subject}")
+                    task.add_done_callback(lambda _: room.release())
+
+    async def _take(self, delivery: Delivery) -> None:
+        try:
+            seen = self._decode(delivery)
+        except Malformed as error:
+            await bury(self._road, self._site, delivery, str(error))
+            return
+        try:
+            with tracing.continued(delivery.headers), tracing.span("observe", instance=seen.uuid):
+                async with self._instances.lock(seen.uuid):
+                    await self._handle(seen)
+            await delivery.ack()
+        except (OwnershipLost, Conflict):
+            raise
+        except Unavailable as error:
+            LOG.debug("instance=%s observation waits: %s", seen.uuid, error)
+            await delivery.nak(error.retry_after)
+
+    def _decode(self, delivery: Delivery) -> Observation:
+        seen = codec.decode(delivery.data, Observation)
+        address = subjects.parse(delivery.subject)
+        if (seen.site, seen.uuid) != (address.site, address.uuid):
+            raise Malformed(f"an observation of {seen.site} {seen.uuid} on the subject {delivery.subject}")
+        return seen
+
+    async def _handle(self, seen: Observation) -> None:
+        record = self._instances.get(seen.uuid)
+        if record is None:
+            self._stranger(seen)
+            return
+        asks_by_state = record.pending is not None and seen.generation == 0
+        waiting = asks_by_state and await self._publisher.waiting(seen.uuid)
+        reduction = reduce(record, seen, command_waiting=waiting)
+        match reduction.verdict:
+            case Verdict.IGNORED:
+                return
+            case Verdict.NOTED:
+                await self._note(record, reduction.record)
+            case Verdict.COPIED:
+                await self._copy(reduction, seen)
+            case Verdict.SUCCEEDED:
+                await self._succeed(reduction)
+            case Verdict.FAILED:
+                await self._fail(reduction)
+            case Verdict.GONE:
+                self._flight(reduction).end(End.GONE)
+
+    def _stranger(self, seen: Observation) -> None:
+        """A tagged server without a record is left alone: only healing decides about it."""
+        if not seen.absent and seen.uuid not in self._strangers:
+            self._strangers.add(seen.uuid)
+            LOG.warning("site=%s instance=%s has no record here: left alone", self._site, seen.uuid)
+
+    async def _note(self, before: InstanceRecord, after: InstanceRecord) -> None:
+        if msgspec.structs.replace(after, seen_at=before.seen_at) != before:
+            await self._instances.put(after)
+
+    async def _copy(self, reduction: Reduction, seen: Observation) -> None:
+        context = request_context(f"req-{seen.uuid}", None, None, is_admin=True)
+        try:
+            self._ownership.check()
+            await self._conductor.save_instance(context, seen.uuid, reduction.changes, reduction.expected_task_state)
+        except OwnershipLost:
+            raise
+        except Stale as error:
+            LOG.info("instance=%s changed above meanwhile: %s", seen.uuid, error)
+            return  # an operation began above: its own outcome will be shown
+        LOG.info("site=%s instance=%s copied %s", self._site, seen.uuid, reduction.changes)
+        await self._instances.put(reduction.record)
+
+    async def _succeed(self, reduction: Reduction) -> None:
+        record = reduction.record
+        pending = record.pending
+        assert pending is not None
+        flight = self._flights.get(record.uuid)
+        if pending.verb is Verb.CREATE:
+            await self._announced(self._flight(reduction))
+        failpoints.reach(failpoints.OBSERVED)
+        changes = dict(reduction.changes)
+        if "launched_at" in changes:
+            changes["launched_at"] = timestamp(changes["launched_at"] or time.time())
+        await self._save(reduction, changes)
+        failpoints.reach(failpoints.SETTLED)
+        await self._instances.put(planner.settled(record))
+        row = planner.row_of(pending)
+        context = request_context(pending.request_id, None, None, is_admin=True)
+        await self._conductor.event_finish(context, record.uuid, row.event)
+        LOG.info(
+            "%s %s settled site=%s instance=%s generation=%d",
+            pending.request_id,
+            pending.verb,
+            self._site,
+            record.uuid,
+            pending.generation,
+        )
+        if flight is not None:
+            flight.end(End.SUCCEEDED)
+
+    async def _fail(self, reduction: Reduction) -> None:
+        record, fault = reduction.record, reduction.fault
+        assert record.pending is not None and fault is not None
+        row = planner.row_of(record.pending)
+        if row.verb in (Verb.CREATE, Verb.DELETE):
+            await self._note(record, record)
+            self._flight(reduction).end(End.FAILED, fault)
+            return
+        context = request_context(record.pending.request_id, None, None, is_admin=True)
+        flight = self._flights.get(record.uuid)
+        host = flight.rpc.host if flight is not None else self._site
+        details = f"site {self._site}: {fault.code}: {fault.message}"
+        await self._conductor.create_fault(context, record.uuid, host, 500, fault.message[:255], details)
+        await self._save(reduction, reduction.changes)
+        await self._instances.put(planner.settled(record))
+        await self._conductor.event_finish(context, record.uuid, row.event, error=fault.message)
+        if flight is not None:
+            flight.end(End.FAILED, fault)
+
+    async def _save(self, reduction: Reduction, changes: dict[str, object]) -> None:
+        """Save the outcome; when the row is no longer in that operation, its user deleted or reset it: leave it."""
+        record = reduction.record
+        assert record.pending is not None
+        context = request_context(record.pending.request_id, None, None, is_admin=True)
+        self._ownership.check()
+        try:
+            with tracing.span("save", instance=record.uuid):
+                await self._conductor.save_instance(
+                    context, record.uuid, changes, reduction.expected_task_state or None
+                )
+        except OwnershipLost:
+            raise
+        except Stale as error:
+            LOG.info("instance=%s outcome of %s not saved: %s", record.uuid, record.pending.verb, error)
+
+    def _flight(self, reduction: Reduction) -> Flight:
+        """Return the RPC under way; Unavailable while INTAKE has not brought it again after a restart."""
+        flight = self._flights.get(reduction.record.uuid)
+        if flight is None:
+            raise Unavailable("its RPC is not back from INTAKE yet", NOT_YET)
+        return flight
+
+    async def _announced(self, flight: Flight) -> None:
+        try:
+            async with asyncio.timeout(ANNOUNCE_WAIT):
+                await flight.announced.wait()
+        except TimeoutError as error:
+            raise Unavailable("its addresses are not shown above yet", NOT_YET) from error

@@ -1,0 +1,131 @@
+"""Publishes the pending command of an instance, and sees that it is not lost while its outcome is awaited."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bridge.core.planner import Lateness, row_of
+from bridge.core.records import InstanceRecord, Pending
+from bridge.flight import End, Flight
+from bridge.instances import Instances
+from bridge.owner import Ownership
+from proto import codec, streams, subjects, tracing
+from proto.errors import FaultCode
+from proto.jetstream import JetStream
+from proto.messages import Command, Fault, ServerSpec
+from proto.operations import Verb
+
+LOG = logging.getLogger(__name__)
+
+
+class Superseded(Exception):
+    """A delete of the same instance came: what was under way is given up."""
+
+
+class Publisher:
+    """One site. ``clock_offset`` returns how far the site's clock is ahead, s."""
+
+    def __init__(
+        self, ownership: Ownership, epoch: int, road: JetStream, instances: Instances, clock_offset: Callable[[], float]
+    ) -> None:
+        self._ownership = ownership
+        self._site = ownership.site
+        self._epoch = epoch
+        self._road = road
+        self._instances = instances
+        self._clock_offset = clock_offset
+
+    async def publish(self, flight: Flight, record: InstanceRecord, server: ServerSpec | None, again: bool) -> None:
+        """Store the pending command; ``again`` stores it only if no command of the instance is waiting."""
+        pending = record.pending
+        assert pending is not None
+        self._ownership.check()
+        with tracing.span("publish", site=self._site, instance=record.uuid, generation=pending.generation):
+            stored = await self._road.publish(
+                subjects.command(self._site, row_of(pending).lane, record.uuid),
+                codec.encode(self._command(flight, pending, server)),
+                message_id=None if again else f"{self._site}:{self._epoch}:{record.uuid}:{pending.generation}",
+                none_pending=subjects.commands_of_instance(self._site, record.uuid) if again else None,
+            )
+        LOG.info(
+            "%s %s site=%s instance=%s generation=%d%s",
+            pending.request_id,
+            pending.verb,
+            self._site,
+            record.uuid,
+            pending.generation,
+            "" if stored else " (already there)",
+        )
+
+    def _command(self, flight: Flight, pending: Pending, server: ServerSpec | None) -> Command:
+        args = flight.rpc.args
+        return Command(
+            site=self._site,
+            uuid=flight.rpc.uuid,
+            generation=pending.generation,
+            epoch=self._epoch,
+            verb=pending.verb,
+            issued_at=pending.issued_at,
+            not_after=pending.not_after,
+            request_id=pending.request_id,
+            server=server if pending.verb is Verb.CREATE else None,
+            reboot_type=args.get("reboot_type"),
+            clean_shutdown=bool(args.get("clean_shutdown", True)),
+        )
+
+    async def withdraw(self, uuid: str) -> None:
+        """Remove every command of an instance, begun or not."""
+        self._ownership.check()
+        stream = streams.commands(self._site).name
+        await self._road.purge(stream, subjects.commands_of_instance(self._site, uuid))
+
+    async def waiting(self, uuid: str) -> bool:
+        """Whether a command of the instance is in COMMANDS."""
+        stream = streams.commands(self._site).name
+        return await self._road.count(stream, subjects.commands_of_instance(self._site, uuid)) > 0
+
+    async def outcome(self, flight: Flight, server: ServerSpec | None) -> tuple[End, Fault | None]:
+        """Wait for the pending command's end; published again if it is lost, given up when it is too late.
+
+        Raises Superseded when a delete comes meanwhile.
+        """
+        while True:
+            record = self._instances.get(flight.rpc.uuid)
+            assert record is not None
+            if record.pending is None:
+                return End.SUCCEEDED, None
+            if await _first(flight, row_of(record.pending).deadline):
+                return flight.ended.result()
+            fault = await self._look_again(flight, record, server)
+            if fault is not None:
+                return End.FAILED, fault
+
+    async def _look_again(self, flight: Flight, record: InstanceRecord, server: ServerSpec | None) -> Fault | None:
+        pending = record.pending
+        if pending is None:
+            return None
+        lateness = None if pending.not_after is None else Lateness(pending.not_after, self._clock_offset())
+        if lateness is not None and lateness.over(time.time()):
+            await self.withdraw(record.uuid)
+            why = f": {record.trouble}" if record.trouble else ""
+            return Fault(FaultCode.EXPIRED, f"site {self._site} did not carry out {pending.verb} in time{why}")
+        if not await self.waiting(record.uuid):
+            await self.publish(flight, record, server, again=True)
+        return None
+
+
+async def _first(flight: Flight, timeout: float) -> bool:
+    """Wait until the command ended (True) or ``timeout`` s passed (False); Superseded if a delete came first."""
+    superseded = asyncio.ensure_future(flight.superseded.wait())
+    both: set[asyncio.Future[Any]] = {flight.ended, superseded}
+    try:
+        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        superseded.cancel()
+    if flight.ended.done():
+        return True
+    if flight.superseded.is_set():
+        raise Superseded
+    return False

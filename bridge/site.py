@@ -1,0 +1,175 @@
+"""What one owned site runs: its streams, its hosts above, and one TaskGroup of named tasks."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from bridge.asks import Asks
+from bridge.boot import Boot
+from bridge.calls import Calls
+from bridge.catalog import Catalog
+from bridge.commands import Commands
+from bridge.core.records import SiteSpec
+from bridge.edge.etcd_store import EtcdStore
+from bridge.edge.glance import Glance
+from bridge.edge.neutron import Neutron
+from bridge.edge.nova_api import NovaApi
+from bridge.edge.nova_conductor import NovaConductor
+from bridge.edge.nova_rpc import NovaRpc
+from bridge.edge.placement import Placement
+from bridge.flight import Flights
+from bridge.healing import Healing
+from bridge.heartbeats import Heartbeats
+from bridge.instances import Instances
+from bridge.network_info import NetworkInfo
+from bridge.observations import Observations
+from bridge.owner import Ownership
+from bridge.presence import Presence
+from bridge.publisher import Publisher
+from bridge.removal import Removal
+from proto import codec, streams, subjects
+from proto.errors import Malformed
+from proto.jetstream import JetStream, Pull
+from proto.messages import SiteStatus
+from proto.operations import Lane
+from proto.sealing import PrivateKey, PublicKey
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Everything outside, made once per process and shared by its sites."""
+
+    road: JetStream
+    store: EtcdStore
+    rpc: NovaRpc
+    conductor: NovaConductor
+    placement: Placement
+    nova_api: NovaApi
+    neutron: Neutron
+    glance: Glance
+    heartbeats: Heartbeats
+    catalog: Catalog
+    key: PrivateKey
+
+
+class Site:
+    """One ownership of one site, from take-over to loss."""
+
+    def __init__(self, spec: SiteSpec, ownership: Ownership, edges: Edges) -> None:
+        self._spec = spec
+        self._edges = edges
+        self._ownership = ownership
+        self.presence = Presence(
+            spec.site,
+            spec.hosts,
+            conductor=edges.conductor,
+            placement=edges.placement,
+            nova_api=edges.nova_api,
+            store=edges.store,
+            heartbeats=edges.heartbeats,
+            guard=ownership.guard,
+        )
+        self.calls = Calls(spec.site, edges.road, self.presence)
+        self._instances = Instances(ownership, edges.store)
+        flights = Flights()
+        publisher = Publisher(ownership, spec.epoch, edges.road, self._instances, lambda: self.presence.clock_offset)
+        boot = Boot(
+            spec.site,
+            spec.hosts,
+            edges.conductor,
+            edges.neutron,
+            edges.glance,
+            edges.placement,
+            self.presence,
+            edges.catalog,
+            edges.key,
+            PublicKey(spec.sealing_public_key),
+        )
+        removal = Removal(edges.conductor, edges.neutron, edges.placement)
+        network_info = NetworkInfo(edges.conductor, edges.neutron)
+        self._commands = Commands(
+            spec.site,
+            edges.road,
+            self._instances,
+            flights,
+            publisher,
+            edges.conductor,
+            boot,
+            removal,
+            network_info,
+        )
+        self._observations = Observations(ownership, edges.road, self._instances, flights, publisher, edges.conductor)
+        self._asks = Asks(spec.site, edges.glance, publisher)
+        self._healing = Healing(
+            spec.site,
+            spec.hosts,
+            edges.road,
+            self._instances,
+            flights,
+            edges.conductor,
+            edges.placement,
+            self.presence,
+            boot.fail,
+        )
+
+    async def run(self) -> None:
+        """Take the site over and work until cancelled; any error ends it, and the owner starts it again."""
+        hosts = [entry.host for entry in self._spec.hosts]
+        intake, events = await self._take_over()
+        await self._instances.load()
+        await self._edges.rpc.serve(hosts)  # before Nova can see the hosts: a cast without a queue is lost
+        try:
+            async with self._listening(), asyncio.TaskGroup() as tasks:
+                for name, work in (
+                    ("presence", self.presence.run()),
+                    ("commands", self._commands.run(intake)),
+                    ("observations", self._observations.run(events)),
+                    ("healing", self._healing.run()),
+                ):
+                    tasks.create_task(work, name=f"{name} {self._spec.site}")
+        finally:
+            await self._edges.rpc.forget(hosts)
+            await intake.close()
+            await events.close()
+
+    async def _take_over(self) -> tuple[Pull, Pull]:
+        """Make the site's streams and consumers exist; deleting older owners' durables returns what they had taken."""
+        road, site = self._edges.road, self._spec.site
+        for stream in streams.of_site(site):
+            await road.ensure_stream(stream)
+        for lane in Lane:
+            await road.ensure_durable(streams.agent_durable(site, lane))
+        pulls: list[Pull] = []
+        for durable in (
+            streams.intake_durable(site, self._ownership.revision),
+            streams.events_durable(site, self._ownership.revision),
+        ):
+            await road.delete_durables(durable.stream, streams.bridge_durable_prefix(site))
+            await road.ensure_durable(durable)
+            pulls.append(await road.pull(durable))
+        LOG.info("site=%s taken over, revision %d", site, self._ownership.revision)
+        return pulls[0], pulls[1]
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        road, site = self._edges.road, self._spec.site
+        status = await road.subscribe(subjects.status(site), self._on_status)
+        asks = await road.subscribe(subjects.ask_filter(site), self._asks.answer)
+        try:
+            yield
+        finally:
+            await status.stop()
+            await asks.stop()
+
+    async def _on_status(self, _subject: str, data: bytes) -> None:
+        try:
+            status = codec.decode(data, SiteStatus)
+        except Malformed as error:
+            LOG.warning("site=%s status: %s", self._spec.site, error)
+            return
+        if status.site == self._spec.site:
+            await self.presence.on_status(status)

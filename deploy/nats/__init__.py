@@ -1,0 +1,1 @@
+"""Keys and configuration of a NATS server for Cascade, without nsc."""

@@ -1,0 +1,79 @@
+"""What an HTTP answer of a site's API means to us."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from proto.errors import CascadeError, FaultCode, Refused, Unavailable
+
+_LONGEST_MESSAGE = 500  # characters
+_BUSY = ("task_state", "retry your request", "try again")
+_SITE_WAITS = 30.0  # s between two tries with refused credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and decoded JSON of one request; ``body`` is text where the API did not send JSON."""
+
+    status: int
+    body: Any = None
+    date: float | None = None  # the site's clock, epoch s, if it shows it
+
+    @property
+    def ok(self) -> bool:
+        """Whether the site did what was asked."""
+        return 200 <= self.status < 300
+
+    @property
+    def message(self) -> str:
+        """The site's own words of a refusal; each project wraps them in its own way."""
+        return _words(self.body)[:_LONGEST_MESSAGE] or f"HTTP {self.status}"
+
+
+def checked(answer: Answer, code: FaultCode = FaultCode.REJECTED) -> Any:
+    """Return the body; raise what the status means if it is a refusal, with ``code`` for a plain no."""
+    if answer.ok:
+        return answer.body
+    raise problem(answer, code)
+
+
+def problem(answer: Answer, code: FaultCode = FaultCode.REJECTED) -> CascadeError:
+    """Return the error that says what to do about a status of 400 and above."""
+    text, lower = answer.message, answer.message.lower()
+    if answer.status == 401:
+        return Unavailable(f"the site refuses the agent's credentials: {text}", _SITE_WAITS)
+    if answer.status == 429 or answer.status >= 500:
+        return Unavailable(f"the site answers {answer.status}: {text}")
+    if _is_quota(answer, lower):
+        return Refused(FaultCode.QUOTA, text)
+    if answer.status == 409 and any(word in lower for word in _BUSY) and "vm_state" not in lower:
+        return Unavailable(f"the site is busy with it: {text}")
+    if answer.status == 409 and code is FaultCode.REJECTED:
+        return Refused(FaultCode.CONFLICT, text)
+    return Refused(code, text)
+
+
+def is_locked(answer: Answer) -> bool:
+    """Whether the server's lock in the site forbids it."""
+    return answer.status == 409 and "locked" in answer.message.lower()
+
+
+def _is_quota(answer: Answer, lower: str) -> bool:
+    if answer.status == 413:
+        return True
+    return answer.status in (403, 409) and ("quota" in lower or "exceed" in lower)
+
+
+def _words(body: Any) -> str:
+    if isinstance(body, str):
+        return body.strip()
+    if not isinstance(body, dict):
+        return ""
+    if isinstance(body.get("errors"), list) and body["errors"]:
+        return str(body["errors"][0].get("detail", ""))
+    for value in body.values():
+        if isinstance(value, dict) and "message" in value:
+            kind = value.get("type", "")
+            return f"{kind}: {value['message']}" if kind else str(value["message"])
+        if isinstance(value, str):
+            return value
+    return ""

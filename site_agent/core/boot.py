@@ -1,0 +1,64 @@
+"""The boot plan: a ServerSpec and the ids it has in the site become the body of POST /servers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proto.errors import FaultCode, Refused
+from proto.messages import Command, PortSpec, ServerSecrets, ServerSpec
+from site_agent.core import identity
+
+# Hints that name something of the cloud above (instances, groups, hosts, cells), which means nothing in a site.
+_HINTS_OF_ABOVE = frozenset({
+    "group", "same_host", "different_host", "query", "target_cell", "build_near_host_ip", "cidr", "reservation",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SiteIds:
+    """What the things a server is made of are called in the site."""
+
+    flavor: str
+    image: str
+    keypair: str | None
+    ports: Sequence[str]  # in the order of ServerSpec.ports
+
+
+def refuse_what_cannot_be_made(spec: ServerSpec, secrets: ServerSecrets) -> None:
+    """Raise Refused for what no site can do: boot without an image, files (gone from Nova's API since 2.57)."""
+    if spec.image is None:
+        raise Refused(FaultCode.UNSUPPORTED, "boot from a volume is not supported in a site yet")
+    if secrets.injected_files:
+        raise Refused(FaultCode.REJECTED, "Nova dropped file injection (personality); use user data instead")
+
+
+def request_body(command: Command, spec: ServerSpec, secrets: ServerSecrets, ids: SiteIds) -> dict[str, Any]:
+    """Return the body of POST /servers (microversion 2.52 and above); identity and generation are in its tags."""
+    server: dict[str, Any] = {
+        "name": spec.name,
+        "flavorRef": ids.flavor,
+        "imageRef": ids.image,
+        "tags": [identity.tag(command.uuid), identity.generation_tag(command.generation)],
+        "metadata": dict(spec.metadata),
+        "networks": [_card(port, made) for port, made in zip(spec.ports, ids.ports, strict=True)] or "none",
+    }
+    optional = {
+        "description": spec.description,
+        "key_name": ids.keypair,
+        "availability_zone": spec.availability_zone,
+        "user_data": secrets.user_data,
+        "adminPass": secrets.admin_password,
+        "config_drive": spec.config_drive or None,
+    }
+    server.update({key: value for key, value in optional.items() if value is not None})
+    hints = site_hints(spec.scheduler_hints)
+    return {"server": server, **({"os:scheduler_hints": hints} if hints else {})}
+
+
+def site_hints(hints: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hints a site may see: those of its own filters, none that names something above or is Nova's own."""
+    return {key: value for key, value in hints.items() if key not in _HINTS_OF_ABOVE and not key.startswith("_")}
+
+
+def _card(port: PortSpec, made: str) -> dict[str, str]:
+    return {"port": made, **({"tag": port.tag} if port.tag else {})}
