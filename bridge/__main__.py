@@ -85,10 +85,18 @@ class Bridge:
                 if self._sites.get(spec.site) is site:
                     del self._sites[spec.site]
 
+        def replaced(name: str) -> None:
+            """Another bridge's heart beats for the site now, or the site is no more."""
+            for host in edges.heartbeats.hosts():
+                if site_of(host) == name:
+                    edges.heartbeats.drop(host)
+
         async with asyncio.TaskGroup() as tasks:
             work = [
                 tasks.create_task(edges.heartbeats.run(), name="heartbeats"),
-                tasks.create_task(share_sites(edges.store, self._conf.bridge.id, run_site), name="sites"),
+                tasks.create_task(
+                    share_sites(edges.store, self._conf.bridge.id, run_site, on_replaced=replaced), name="sites"
+                ),
             ]
             notify("READY=1")
             LOG.info("bridge %s is up", self._conf.bridge.id)

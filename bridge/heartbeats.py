@@ -79,10 +79,11 @@ class Heartbeats:
         """Let a host beat from now on; ``report_count`` is the one in its service record. May be repeated."""
         self._hearts[host] = _Heart(host, service_id, report_count, self._monotonic(), listener)
 
-    def deafen(self, host: str) -> None:
-        """Go on beating, but tell nobody."""
-        if host in self._hearts:
-            self._hearts[host].listener = None
+    def deafen(self, host: str, listener: Listener) -> None:
+        """Go on beating without this listener; one that has replaced it stays."""
+        heart = self._hearts.get(host)
+        if heart is not None and heart.listener == listener:
+            heart.listener = None
 
     def drop(self, host: str) -> None:
         """Stop beating: another bridge does, or the host is no more."""
@@ -129,7 +130,8 @@ class Heartbeats:
         try:
             service = await self._conductor.heartbeat(heart.service_id, heart.count, await self.version())
         except ServiceGone:
-            self.drop(heart.host)
+            if self._hearts.get(heart.host) is heart:
+                self.drop(heart.host)
             LOG.error(
                 "host=%s: its Nova service was deleted, the host stops; `cascade site` can register it again",
                 heart.host,

@@ -150,8 +150,8 @@ class Presence:
                 except TimeoutError:
                     continue
         finally:
-            for host in self._hosts:
-                self._heartbeats.deafen(host)
+            for name, host in self._hosts.items():
+                self._heartbeats.deafen(name, host.on_beat)
 
     async def round(self) -> None:
         """Do for each host what is due now; what does not succeed is logged once and tried again in the next round."""

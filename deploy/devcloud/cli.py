@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from deploy.devcloud import cloud, infra, install, lifecycle, status
+from deploy.devcloud import cloud, infra, install, lifecycle, rabbitmq, servers, status
 from deploy.devcloud.cloud import CASCADING, SITE, Options, Size
 from deploy.devcloud.errors import DevcloudError
 from deploy.devcloud.paths import STATE_VARIABLE, Layout, layout
@@ -134,7 +134,7 @@ def run_start(where: Layout, chosen: argparse.Namespace) -> None:
     with exclusive(where):
         site = lifecycle.site_of(where, chosen.name)
         with step(f"{chosen.name}{' ' + chosen.service if chosen.service else ''} started"):
-            infra.ensure_running(site.infra)
+            servers.ensure_running(site.infra)
             if chosen.service:
                 lifecycle.start_service(site, chosen.service)
             else:
@@ -171,4 +171,4 @@ def run_rabbitmqctl(where: Layout, chosen: argparse.Namespace) -> None:
     shared = infra.load(where)
     if shared is None:
         raise DevcloudError("there is no broker yet; `up NAME` starts it")
-    print(infra.rabbitmqctl(shared, *chosen.arguments), end="")
+    print(rabbitmq.control(shared, *chosen.arguments), end="")

@@ -113,11 +113,16 @@ def load(name: str, layout: Layout) -> Cloud | None:
     """The cloud as it was saved, or None if there is none of this name."""
     try:
         saved: dict[str, Any] = json.loads((layout.cloud(name) / "cloud.json").read_text())
-    except OSError:
+        made = saved["made_with"]
+        options = Options(**{**made["options"], "size": Size(**made["options"]["size"])})
+        return Cloud(name, options, saved["ports"], made["secrets"], layout.cloud(name), made["ready"])
+    except FileNotFoundError:
         return None
-    made = saved["made_with"]
-    options = Options(**{**made["options"], "size": Size(**made["options"]["size"])})
-    return Cloud(name, options, saved["ports"], made["secrets"], layout.cloud(name), made["ready"])
+    except (ValueError, KeyError, TypeError) as error:
+        file = layout.cloud(name) / "cloud.json"
+        raise DevcloudError(
+            f"{file} is damaged; end the processes in {file.parent}/pids and delete {file.parent}"
+        ) from error
 
 
 def load_all(layout: Layout) -> list[Cloud]:
@@ -127,7 +132,7 @@ def load_all(layout: Layout) -> list[Cloud]:
 
 
 def save(cloud: Cloud, published: dict[str, Any]) -> None:
-    """Writes `cloud.json`: what other programs may read (`published`), and `made_with`, which only this module reads."""
+    """Writes `cloud.json`: `published` for other programs, and `made_with`, which only this module reads."""
     made_with = {"options": dataclasses.asdict(cloud.options), "secrets": cloud.secrets, "ready": cloud.ready}
     document = {**published, "ports": cloud.ports, "made_with": made_with}
     cloud.home.mkdir(parents=True, exist_ok=True)

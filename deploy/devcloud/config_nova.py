@@ -48,7 +48,7 @@ def controller(site: Site) -> Config:
 
 
 def compute(site: Site, host: str) -> Config:
-    """nova.conf of one nova-compute: no database, a state path of its own (its identity is the file compute_id there)."""
+    """nova.conf of one nova-compute: no database; a state path of its own keeps its identity (file compute_id)."""
     size = site.cloud.options.size
     state_path = site.cloud.data(host)
     config = common(site, str(state_path))
@@ -76,8 +76,8 @@ def common(site: Site, state_path: str) -> Config:
             my_ip=ports.LOOPBACK,
             state_path=state_path,
             allow_resize_to_same_host="true",
-            graceful_shutdown_timeout="4",
-            manager_shutdown_timeout="3",
+            graceful_shutdown_timeout="2",
+            manager_shutdown_timeout="1",
             default_log_levels=",".join(LOG_LEVELS),
         ),
         "placement": credentials(site, "placement"),

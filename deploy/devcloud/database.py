@@ -1,10 +1,9 @@
 """SQL against the shared MariaDB, and the schemas of a cloud."""
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.devcloud import ports
+from deploy.devcloud import ports, process
 from deploy.devcloud.errors import DevcloudError
 from deploy.devcloud.infra import MARIADB, Infra, system_environment
 
@@ -29,7 +28,7 @@ def execute(infra: Infra, sql: str, schema: str = "") -> list[list[str]]:
 def run_client(infra: Infra, command: Sequence[str], text: str = "") -> str:
     """Runs one of MariaDB's own programs with `text` as its input; its output, or an error with its first words."""
     env = system_environment(MYSQL_PWD=infra.password)
-    result = subprocess.run(command, input=text, env=env, capture_output=True, text=True, check=False)
+    result = process.call(command, env, text)
     if result.returncode:
         reason = " ".join(result.stderr.split())[:300]
         raise DevcloudError(f"{command[0]} failed: {reason}; see {infra.log(MARIADB)}")

@@ -2,4 +2,4 @@
 
 
 class DevcloudError(Exception):
-    """A failure the user can act on: the message is one line that says what to do, and names a log if there is one."""
+    """A failure the user can act on: its first line says what to do and names a log, whose end may follow."""

@@ -1,10 +1,10 @@
 """Fills Keystone: service catalogue, projects, users, roles."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from deploy.devcloud import process
+from deploy.devcloud import parallel, process
 from deploy.devcloud.cloud import CINDER_API, REGION, SITE, Cloud
 from deploy.devcloud.config import Site
 from deploy.devcloud.environment import service_environment
@@ -69,11 +69,9 @@ def fill(admin: Session) -> None:
     roles = {role["name"]: role["id"] for role in admin.call("GET", "keystone", "/v3/roles")["roles"]}
     projects = {user.project for user in users(cloud)}
     project_ids = {name: create(admin, "project", name=name, domain_id="default") for name in sorted(projects)}
-    with ThreadPoolExecutor(3) as pool:
-        jobs = [pool.submit(add_user, admin, user, project_ids[user.project], roles) for user in users(cloud)]
-        jobs += [pool.submit(add_endpoint, admin, *key, url) for key, url in endpoints(cloud).items()]
-        for done in jobs:
-            done.result()
+    jobs = [partial(add_user, admin, user, project_ids[user.project], roles) for user in users(cloud)]
+    jobs += [partial(add_endpoint, admin, *key, url) for key, url in endpoints(cloud).items()]
+    parallel.run(jobs, threads=3)
 
 
 def create(admin: Session, kind: str, **fields: Any) -> str:

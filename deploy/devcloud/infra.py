@@ -1,20 +1,15 @@
 """What MariaDB and RabbitMQ, which serve all clouds, have in common: ports, password, start."""
 
 import json
-import os
 import secrets
 import shutil
-import subprocess
-import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.devcloud import ports, process
 from deploy.devcloud.errors import DevcloudError
 from deploy.devcloud.paths import Layout
-from deploy.devcloud.progress import step
 
 MARIADB, RABBITMQ, EPMD = "mariadb", "rabbitmq", "epmd"
 START_TIMEOUT = 90.0
@@ -45,9 +40,14 @@ def load(layout: Layout) -> Infra | None:
     """The shared servers as they were saved, or None if there are none yet."""
     try:
         saved = json.loads((layout.infra / "infra.json").read_text())
-    except OSError:
+        return Infra(layout.infra, saved["ports"], saved["password"])
+    except FileNotFoundError:
         return None
-    return Infra(layout.infra, saved["ports"], saved["password"])
+    except (ValueError, KeyError) as error:
+        file = layout.infra / "infra.json"
+        raise DevcloudError(
+            f"{file} is damaged; end the processes in {file.parent}/pids and delete {layout.infra}"
+        ) from error
 
 
 def load_or_create(layout: Layout) -> Infra:
@@ -73,13 +73,14 @@ def system_environment(**extra: str) -> dict[str, str]:
 
 def launch(infra: Infra, service: str, command: list[str], env: Mapping[str, str]) -> None:
     """Starts one shared server and waits until its port answers; raises with the log's path if it ends before."""
-    port = infra.ports[service]
+    port, log = infra.ports[service], infra.log(service)
+    process.stop([infra.pid_file(service)], STOP_GRACE)
     if not ports.is_free(port):
         raise DevcloudError(f"port {port} of {service} is taken by another program; stop that program (see `ss -ltnp`)")
     if not shutil.which(command[0], path=SYSTEM_PATH):
         raise DevcloudError(f"{command[0]} is not installed; run `python3 -m deploy.devcloud install`")
     infra.home.mkdir(parents=True, exist_ok=True)
-    started = process.start(command, infra.pid_file(service), infra.log(service), env, infra.home)
+    started = process.start(command, infra.pid_file(service), log, env, infra.home)
     process.wait_until(lambda: ports.answers(port) or not process.is_alive(started), START_TIMEOUT)
     if not (process.is_alive(started) and ports.answers(port)):
-        raise DevcloudError(f"{service} did not start; see {infra.log(service)}{process.tail(infra.log(service))}")
+        raise DevcloudError(f"{service} did not start; see {log}{process.tail(log)}")

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.devcloud import process
+from deploy.devcloud import process, rabbitmq
 from deploy.devcloud.errors import DevcloudError
-from deploy.devcloud.infra import RABBITMQ_BIN, SYSTEM_PATH
+from deploy.devcloud.infra import SYSTEM_PATH
 from deploy.devcloud.paths import REQUIREMENTS, Layout
 from deploy.devcloud.progress import step
 
 PACKAGES = {
     "mariadb-server": "/usr/sbin/mariadbd",
     "mariadb-client": "/usr/bin/mariadb",
-    "rabbitmq-server": str(RABBITMQ_BIN / "rabbitmq-server"),
+    "rabbitmq-server": str(rabbitmq.BIN / "rabbitmq-server"),
     "memcached": "/usr/bin/memcached",
 }
 """Debian package -> a file whose presence means that it is installed."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from deploy.devcloud import (
     cloud,
@@ -13,13 +13,16 @@ from deploy.devcloud import (
     database,
     identity,
     infra,
+    parallel,
     plugins,
     process,
     published,
+    rabbitmq,
     schemas,
+    servers,
     services,
 )
-from deploy.devcloud.cloud import Options
+from deploy.devcloud.cloud import Cloud, Options
 from deploy.devcloud.config import Site
 from deploy.devcloud.errors import DevcloudError
 from deploy.devcloud.paths import Layout
@@ -45,7 +48,7 @@ def up(layout: Layout, name: str, options: Options) -> None:
     A cloud whose first `up` did not come to its end is made anew. The options of an existing cloud are its own.
     """
     shared = infra.load_or_create(layout)
-    infra.ensure_running(shared)
+    servers.ensure_running(shared)
     schemas.ensure_cache(layout, shared)
     plugins.write(layout)
     known = cloud.load(name, layout)
@@ -66,25 +69,17 @@ def up(layout: Layout, name: str, options: Options) -> None:
 def make(site: Site) -> None:
     """Everything between a name and a cloud that is ready."""
     one = site.cloud
-    with step(f"{one.name}: schemas, vhost, keys"), ThreadPoolExecutor(3) as pool:
+    with step(f"{one.name}: schemas, vhost, keys"):
         write_configuration(site)
-        jobs = [
-            pool.submit(schemas.create, site),
-            pool.submit(infra.add_vhost, site.infra, one.name, one.secrets["rabbit"]),
-        ]
-        for done in jobs:
-            done.result()
-    with step(f"{one.name}: API services"), ThreadPoolExecutor(1) as pool:
-        bootstrapped = pool.submit(identity.bootstrap, site)
-        services.start(site, services.first(site))
-        bootstrapped.result()
+        add_vhost = partial(rabbitmq.add_vhost, site.infra, one.name, one.secrets["rabbit"])
+        parallel.run([partial(schemas.create, site), add_vhost])
+    with step(f"{one.name}: API services"):
+        start_first = partial(services.start, site, services.first(site))
+        parallel.run([partial(identity.bootstrap, site), start_first])
     with step(f"{one.name}: users and catalogue"):
         admin = log_in_as_admin(one)
         identity.fill(admin)
-    with ThreadPoolExecutor(1) as pool:
-        filled = pool.submit(contents.fill, admin)
-        start_rest(site)
-        filled.result()
+    parallel.run([partial(contents.fill, admin), partial(start_rest, site)])
     ready = dataclasses.replace(site, cloud=dataclasses.replace(one, ready=True))
     published.save(ready)
     published.write_clouds_yaml(site.layout)
@@ -134,33 +129,36 @@ def mapped(site: Site) -> bool:
 
 def stop(site: Site) -> None:
     """Ends all services of a cloud and keeps its data; the computes first, while they can still say good-bye."""
-    one = site.cloud
-    for group in (services.third(site), services.second(site), services.first(site)):
-        process.stop([one.pid_file(service.name) for service in group], services.STOP_GRACE)
+    process.stop([site.cloud.pid_file(host) for host in site.cloud.hosts], services.STOP_GRACE)
+    kill(site.cloud)
+
+
+def kill(one: Cloud) -> None:
+    """Ends every process of a cloud at once, whatever service its pid file names."""
+    process.stop(sorted((one.home / "pids").glob("*.pid")), services.STOP_GRACE)
 
 
 def down(site: Site) -> None:
     """Ends a cloud and removes everything of it. May be repeated."""
     one = site.cloud
-    stop(site)
+    kill(one)
     if process.find(site.infra.pid_file(infra.MARIADB)):
         database.drop_schemas(site.infra, schemas.schema_names(one), one.name)
     if process.find(site.infra.pid_file(infra.RABBITMQ)):
-        infra.delete_vhost(site.infra, one.name)
+        rabbitmq.delete_vhost(site.infra, one.name)
     shutil.rmtree(one.home, ignore_errors=True)
     published.write_clouds_yaml(site.layout)
 
 
 def down_all(layout: Layout) -> None:
     """Ends everything that was ever started here, and removes all data but the cache and the environment."""
-    shared = infra.load(layout)
     for one in cloud.load_all(layout):
-        if shared:
-            with step(f"{one.name} stopped"):
-                stop(Site(one, shared, layout))
+        with step(f"{one.name} stopped"):
+            kill(one)
+    shared = infra.load(layout)
     if shared:
         with step("mariadb and rabbitmq stopped"):
-            infra.stop(shared)
+            servers.stop(shared)
     for directory in (layout.clouds, layout.infra):
         shutil.rmtree(directory, ignore_errors=True)
     published.write_clouds_yaml(layout)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def run(jobs: Iterable[Callable[[], object]], threads: int = 2) -> None:
-    """Runs all jobs to their end, at most `threads` at a time; then raises what the first of them raised, if any did."""
+    """Runs all jobs to their end, at most `threads` at a time; then raises what the first of them raised."""
     with ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(job) for job in jobs]
     for future in futures:

@@ -4,6 +4,8 @@ import random
 import socket
 from collections.abc import Collection
 
+from deploy.devcloud.errors import DevcloudError
+
 LOOPBACK = "127.0.0.1"
 FIRST_PORT = 20000
 LAST_PORT = 32000
@@ -23,13 +25,13 @@ def is_free(port: int) -> bool:
 
 
 def pick(names: Collection[str], taken: Collection[int]) -> dict[str, int]:
-    """A free port for each name, none of them in `taken`. Raises RuntimeError if the range is used up."""
+    """A free port for each name, none of them in `taken`. Raises if the range is used up."""
     candidates = list(range(FIRST_PORT, LAST_PORT))
     random.shuffle(candidates)
     usable = (port for port in candidates if port not in taken and is_free(port))
     chosen = dict(zip(names, usable, strict=False))
     if len(chosen) < len(names):
-        raise RuntimeError(f"no free TCP port left between {FIRST_PORT} and {LAST_PORT}")
+        raise DevcloudError(f"no free TCP port left between {FIRST_PORT} and {LAST_PORT}; look with `ss -ltn`")
     return chosen
 
 

@@ -82,9 +82,7 @@ def start(command: Sequence[str], pid_file: Path, log: Path, env: Mapping[str, s
                 start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise DevcloudError(
-                f"cannot run {command[0]}: {error.strerror}; run `python3 -m deploy.devcloud install`"
-            ) from error
+            raise not_runnable(command, error) from error
     fields = read_stat(child.pid)
     process = Process(child.pid, int(fields[19]) if fields else 0)
     pid_file.write_text(f"{process.pid} {process.starttime}\n")
@@ -169,20 +167,30 @@ def run(command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path, wh
     """Runs a program to its end, its output appended to `log`; raises with the log's path if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        result = subprocess.run(
-            command,
-            env={**env, MARK: "1"},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            check=False,
-        )
+        try:
+            result = subprocess.run(
+                command, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+            )
+        except OSError as error:
+            raise not_runnable(command, error) from error
     if result.returncode:
         raise DevcloudError(f"{what} failed (exit code {result.returncode}); see {log}{tail(log)}")
 
 
-def tail(log: Path, lines: int = 12) -> str:
+def call(command: Sequence[str], env: Mapping[str, str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end with `text` as its input; its exit code and both outputs."""
+    try:
+        return subprocess.run(command, input=text, env=dict(env), capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise not_runnable(command, error) from error
+
+
+def not_runnable(command: Sequence[str], error: OSError) -> DevcloudError:
+    """What to say of a program that is not there."""
+    return DevcloudError(f"cannot run {command[0]}: {error.strerror}; run `python3 -m deploy.devcloud install`")
+
+
+def tail(log: Path, lines: int = 8) -> str:
     """The last lines of a log, indented, beginning with a newline; empty if there is none."""
     try:
         with log.open("rb") as file:

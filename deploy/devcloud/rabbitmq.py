@@ -60,12 +60,12 @@ def settings_file(infra: Infra) -> str:
     return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
-def rabbitmqctl(infra: Infra, *arguments: str) -> str:
-    """Runs rabbitmqctl against our node (1-2 s a call) and returns its output; waits for a node still booting."""
+def control(infra: Infra, *arguments: str) -> str:
+    """Calls rabbitmqctl for our node (1-2 s a call) and returns its output; waits for a node still booting."""
     command = [str(BIN / "rabbitmqctl"), "-q", *arguments]
     deadline = time.monotonic() + START_TIMEOUT
     while True:
-        result = subprocess.run(command, env=environment(infra), capture_output=True, text=True, check=False)
+        result = process.call(command, environment(infra))
         if result.returncode == 0:
             return result.stdout
         booting = "not running" in result.stderr or "unable to connect" in result.stderr
@@ -77,7 +77,7 @@ def rabbitmqctl(infra: Infra, *arguments: str) -> str:
 def add_vhost(infra: Infra, name: str, password: str) -> None:
     """Makes a vhost and a user of the same name who may do everything in it, in one rabbitmqctl call."""
     permissions = '<<".*">>, <<".*">>, <<".*">>'
-    rabbitmqctl(infra, "eval", (
+    control(infra, "eval", (
         f'rabbit_vhost:add(<<"{name}">>, <<"devcloud">>), '
         f'rabbit_auth_backend_internal:put_user(#{{name => <<"{name}">>, password => <<"{password}">>, '
         f'tags => <<"">>}}, <<"devcloud">>), '
@@ -87,7 +87,7 @@ def add_vhost(infra: Infra, name: str, password: str) -> None:
 
 def delete_vhost(infra: Infra, name: str) -> None:
     """Removes a vhost with its queues, and its user. May be repeated."""
-    rabbitmqctl(infra, "eval", (
+    control(infra, "eval", (
         f'catch rabbit_vhost:delete(<<"{name}">>, <<"devcloud">>), '
         f'catch rabbit_auth_backend_internal:delete_user(<<"{name}">>, <<"devcloud">>).'
     ))  # fmt: skip

@@ -6,10 +6,10 @@ a missing mapping of ids in the product.
 
 import hashlib
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from deploy.devcloud import database, process
+from deploy.devcloud import database, parallel, process
 from deploy.devcloud.cloud import Cloud
 from deploy.devcloud.config import Config, Site, render
 from deploy.devcloud.environment import service_environment
@@ -44,9 +44,8 @@ def ensure_cache(layout: Layout, infra: Infra) -> None:
     if not missing:
         return
     directory.mkdir(parents=True, exist_ok=True)
-    with step(f"schemas migrated (only once): {', '.join(missing)}"), ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(migrate, layout, infra, name) for name in missing]:
-            done.result()
+    with step(f"schemas migrated (only once): {', '.join(missing)}"):
+        parallel.run(partial(migrate, layout, infra, name) for name in missing)
 
 
 def migrate(layout: Layout, infra: Infra, name: str) -> None:
@@ -81,13 +80,10 @@ def create(site: Site) -> None:
     wanted = {name: name for name in MIGRATIONS if name != "cinder" or cloud.options.cinder}
     wanted[CELL0] = "nova"
     database.create_schemas(infra, [cloud.schema(name) for name in wanted], cloud.name, cloud.secrets["database"])
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [
-            pool.submit(database.restore, infra, directory / f"{source}.sql", cloud.schema(name))
-            for name, source in wanted.items()
-        ]
-        for done in jobs:
-            done.result()
+    parallel.run(
+        partial(database.restore, infra, directory / f"{source}.sql", cloud.schema(name))
+        for name, source in wanted.items()
+    )
     database.execute(infra, cell_mappings(site), cloud.schema("nova_api"))
     if cloud.options.cinder:
         database.execute(infra, new_default_volume_type(), cloud.schema("cinder"))

@@ -16,7 +16,7 @@ from deploy.devcloud.paths import RUNTIME
 START_TIMEOUT = 180.0
 """Seconds for a service to be up; 3-15 on two cores that do nothing else."""
 STOP_GRACE = 20.0
-"""Seconds from SIGTERM to SIGKILL; nova-compute may use graceful_shutdown_timeout + manager_shutdown_timeout = 8."""
+"""Seconds from SIGTERM to SIGKILL; nova-compute may use graceful_shutdown_timeout + manager_shutdown_timeout = 3."""
 API_THREADS = 4
 CONDUCTOR, SCHEDULER = "nova-conductor", "nova-scheduler"
 CINDER_SCHEDULER, CINDER_VOLUME = "cinder-scheduler", "cinder-volume"
@@ -116,7 +116,6 @@ def start(site: Site, services: list[Service]) -> None:
     checks: dict[str, Callable[[], bool]] = {}
     for service in services:
         if process.find(cloud.pid_file(service.name)):
-            checks[service.name] = ready_check(cloud, service, 0)
             continue
         process.stop([cloud.pid_file(service.name)], STOP_GRACE)
         refuse_taken_port(cloud, service)

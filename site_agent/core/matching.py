@@ -11,8 +11,8 @@ IMAGE_PROPERTY = "cascade_image_id"
 # Properties Glance keeps for itself or that say where an image came from; they are never carried.
 _OWN_PROPERTIES = ("os_glance_", "os_hash_", "owner_specified.", "cascade_")
 _OWN_NAMES = frozenset({
-    "base_image_ref", "boot_roles", "image_location", "image_state", "image_type", "instance_uuid", "locations", "owner_id",
-    "owner_project_name", "owner_user_name", "stores", "user_id", "self", "file", "schema", "direct_url",
+    "base_image_ref", "boot_roles", "image_location", "image_state", "image_type", "instance_uuid", "locations",
+    "owner_id", "owner_project_name", "owner_user_name", "stores", "user_id", "self", "file", "schema", "direct_url",
 })  # fmt: skip
 
 

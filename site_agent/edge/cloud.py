@@ -98,39 +98,44 @@ class Cloud:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        microversion: str | None = None,
     ) -> Answer:
         """Send one request and return the answer, whatever its status below 500 but 401 and 429.
 
         Unavailable if there is no answer, or one that says "not now": what was asked may have been done or not.
+        ``microversion``: of this request alone, where the session's is too new or too dear.
         """
         options: dict[str, Any] = {"params": params, "timeout": self._timeout}
         if json is not None:
             options["data"] = msgspec.json.encode(json)
+        options["headers"] = self._headers(service, "application/json", microversion)
         return await self._send(service, method, path, options)
 
     async def upload(self, path: str, chunks: AsyncIterator[bytes]) -> Answer:
         """PUT a stream to Glance, never more than a chunk of it in memory; errors of ``chunks`` come through."""
         loop = asyncio.get_running_loop()
 
+        async def following() -> bytes:
+            return await anext(chunks, b"")
+
         def body() -> Iterator[bytes]:
-            while chunk := asyncio.run_coroutine_threadsafe(anext(chunks, b""), loop).result():  # type: ignore[arg-type]
+            while chunk := asyncio.run_coroutine_threadsafe(following(), loop).result():
                 yield chunk
 
         options: dict[str, Any] = {"data": body(), "timeout": (CONNECT_TIMEOUT, UPLOAD_TIMEOUT), "allow_reauth": False}
-        return await self._send(Service.IMAGE, "PUT", path, options, "application/octet-stream")
+        options["headers"] = self._headers(Service.IMAGE, "application/octet-stream")
+        return await self._send(Service.IMAGE, "PUT", path, options)
 
     def close(self) -> None:
         """Take no further request; do not wait for those under way."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _send(
-        self, service: Service, method: str, path: str, options: dict[str, Any], content: str = "application/json"
-    ) -> Answer:
+    async def _send(self, service: Service, method: str, path: str, options: dict[str, Any]) -> Answer:
         if service not in self._endpoints:
             raise Unavailable(f"the site's catalogue names no {service} service", 60.0)
         what = f"{method} {service} {path.partition('?')[0]}"
         with tracing.span(f"site {method} {service}", path=path):
-            options["headers"] = self._headers(service, content)
+            options["headers"].update(tracing.inject())
             begun = time.monotonic()
             answer = await self._in_thread(f"{self._endpoints[service]}{path}", method, options, what)
         spent = time.monotonic() - begun
@@ -148,10 +153,10 @@ class Cloud:
         except (*_TRANSPORT, errors.ClientException) as error:
             raise Unavailable(f"{what}: {error}") from error
 
-    def _headers(self, service: Service, content: str) -> dict[str, str]:
-        headers = {"Accept": "application/json", "Content-Type": content, **tracing.inject()}
+    def _headers(self, service: Service, content: str, microversion: str | None = None) -> dict[str, str]:
+        headers = {"Accept": "application/json", "Content-Type": content}
         if service is Service.COMPUTE:
-            headers["OpenStack-API-Version"] = f"compute {self.microversion}"
+            headers["OpenStack-API-Version"] = f"compute {microversion or self.microversion}"
         elif service is Service.PLACEMENT:
             headers["OpenStack-API-Version"] = f"placement {PLACEMENT_VERSION}"
         if request_id := logs.request_id():

@@ -1,0 +1,47 @@
+# Two commands for a stranger: make demo, make test. The rest is for those who work on it.
+AZ ?= each
+PYTEST = .venv/bin/python -m pytest
+
+.PHONY: demo demo-down demo-status setup check test e2e e2e-full bench rewrite lock docs
+
+demo: setup
+	.venv/bin/python -m deploy.demo up --availability-zone $(AZ)
+
+demo-down:
+	@if [ -x .venv/bin/python ]; then .venv/bin/python -m deploy.demo down; else echo "nothing is installed here"; fi
+
+demo-status: setup
+	.venv/bin/python -m deploy.demo status
+
+setup:
+	@./deploy/setup.sh
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: setup
+	CASCADE_REQUIRE_SERVICES=1 $(PYTEST) tests/unit tests/contract tests/scenario tests/integration
+
+e2e: setup
+	$(PYTEST) tests/e2e
+
+bench: setup
+	.venv/bin/python -m tests.bench
+
+rewrite: setup
+	CASCADE_REWRITE=1 $(PYTEST) tests/scenario tests/contract
+
+# After a change of dependencies in pyproject.toml. Needs uv.
+lock:
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --quiet --output-file requirements.lock
+
+docs: setup
+	.venv/bin/python -m deploy.docs
+
+# The end-to-end suite at full size: ten boots for each moment of a crash.
+e2e-full: setup
+	CASCADE_E2E_BOOTS=10 $(PYTEST) tests/e2e

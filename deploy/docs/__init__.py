@@ -1,0 +1,1 @@
+"""Documentation drawn from the code."""

@@ -1,0 +1,61 @@
+"""Compute hosts of the site and what its Placement says of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from site_agent.core.answers import checked
+from site_agent.core.capacity import Provider, effective
+from site_agent.edge.cloud import Cloud, Service
+
+# Newer listings of hypervisors ask every host for its uptime (2.88); this one has uuids and costs one query.
+HYPERVISOR_VERSION = "2.53"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderName:
+    """One resource provider of the list."""
+
+    uuid: str
+    root: str
+
+
+class Hosts:
+    """What an administrator of the site can see of its hosts."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def zones(self) -> dict[str, str]:
+        """Return compute node uuid -> availability zone of every node that is up and takes servers."""
+        services = await self._get(Service.COMPUTE, "/os-services?binary=nova-compute")
+        zones = {
+            entry["host"]: entry["zone"]
+            for entry in services["services"]
+            if entry["state"] == "up" and entry["status"] == "enabled"
+        }
+        nodes = await self._get(Service.COMPUTE, "/os-hypervisors/detail", HYPERVISOR_VERSION)
+        hosts = {node["id"]: node["service"]["host"] for node in nodes["hypervisors"]}
+        return {uuid: zones[host] for uuid, host in hosts.items() if host in zones}
+
+    async def providers(self) -> list[ProviderName]:
+        """Return every resource provider."""
+        body = await self._get(Service.PLACEMENT, "/resource_providers")
+        return [ProviderName(entry["uuid"], entry["root_provider_uuid"]) for entry in body["resource_providers"]]
+
+    async def provider(self, name: ProviderName) -> Provider:
+        """Return what one provider has, how much of it is used, and its traits."""
+        path = f"/resource_providers/{name.uuid}"
+        inventories = await self._get(Service.PLACEMENT, f"{path}/inventories")
+        usages = await self._get(Service.PLACEMENT, f"{path}/usages")
+        traits = await self._get(Service.PLACEMENT, f"{path}/traits")
+        return Provider(
+            uuid=name.uuid,
+            root=name.root,
+            capacity={kind: effective(inventory) for kind, inventory in inventories["inventories"].items()},
+            used=usages["usages"],
+            traits=frozenset(traits["traits"]),
+        )
+
+    async def _get(self, service: Service, path: str, microversion: str | None = None) -> dict[str, Any]:
+        body: dict[str, Any] = checked(await self._cloud.request(service, "GET", path, microversion=microversion))
+        return body

@@ -1,0 +1,26 @@
+"""Finding the server that stands for an instance."""
+
+from proto.errors import FaultCode, Refused
+from proto.messages import Command
+from site_agent.core.servers import Server
+from site_agent.site import Site
+
+
+async def server_of(site: Site, command: Command) -> Server:
+    """Return the instance's server: by the id the agent remembers, else by tag. Refused(MISSING) if there is none."""
+    server_id = site.memory.server_ids.get(command.uuid)
+    server = await site.servers.get(server_id) if server_id else None
+    if server is None or server.deleted:
+        found = await site.servers.tagged(command.uuid)
+        if not found:
+            await site.servers.all_cells_answer()
+            raise Refused(FaultCode.MISSING, "the instance has no server in the site")
+        server = found[0]
+    site.memory.know(command.uuid, server.server_id)
+    return server
+
+
+async def had_already(site: Site, command: Command, server: Server) -> None:
+    """The server already is as the command wants it: remember the command and tell what the server looks like."""
+    site.carried_out(command)
+    await site.reports.seen(command.uuid, server.state, command.generation)

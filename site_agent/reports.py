@@ -1,0 +1,77 @@
+"""Observations on their way up."""
+
+import logging
+import time
+from typing import Protocol
+
+from proto import codec, subjects, tracing
+from proto.errors import FaultCode
+from proto.jetstream import Headers
+from proto.messages import Command, Fault, Observation, Outcome, ServerState
+from site_agent.core.servers import told
+from site_agent.memory import Memory
+
+LOG = logging.getLogger(__name__)
+
+
+class Publisher(Protocol):
+    """The part of the road that reports need."""
+
+    async def publish(self, subject: str, data: bytes, *, headers: Headers | None = None) -> bool:
+        """Store a message and return once it is durable."""
+
+
+class Reports:
+    """Publishes observations of one site; each returns once the observation is durable, else raises Unavailable.
+
+    No message id: an observation is a level, and two equal ones may both matter.
+    """
+
+    def __init__(self, site: str, road: Publisher, memory: Memory) -> None:
+        self._site = site
+        self._road = road
+        self._memory = memory
+
+    async def seen(self, uuid: str, state: ServerState, generation: int) -> None:
+        """Tell what a server looks like, if that differs from what was told last."""
+        now = (generation, told(state))
+        if self._memory.told.get(uuid) == now:
+            return
+        with tracing.continued(self._memory.headers.get(uuid, {})), tracing.span("observe", instance=uuid):
+            await self._publish(Observation(self._site, uuid, generation, time.time(), state))
+        self._memory.told[uuid] = now
+        LOG.info("instance=%s generation=%d is %s %s", uuid, generation, state.status, state.task_state or "")
+
+    async def absent(self, uuid: str) -> None:
+        """Tell that there is no such server, and forget it."""
+        generation = self._memory.generations.get(uuid, 0)
+        with tracing.continued(self._memory.headers.get(uuid, {})), tracing.span("observe", instance=uuid):
+            await self._publish(Observation(self._site, uuid, generation, time.time(), None, absent=True))
+        self._memory.forget(uuid)
+        LOG.info("instance=%s generation=%d is absent", uuid, generation)
+
+    async def attempt(self, command: Command, number: int) -> None:
+        """Tell that a command was delivered again and is being tried: RETRYING without a fault.
+
+        A bridge that reads several of these in a row, with nothing between, knows that the command kills agents.
+        """
+        await self._publish(self._about(command, Outcome.RETRYING, None, number))
+
+    async def outcome(self, command: Command, outcome: Outcome, code: FaultCode, reason: str, number: int) -> None:
+        """Tell that a command was not carried out, or not yet, and why."""
+        await self._publish(self._about(command, outcome, Fault(code, reason), number))
+
+    def _about(self, command: Command, outcome: Outcome, fault: Fault | None, number: int) -> Observation:
+        return Observation(
+            site=self._site,
+            uuid=command.uuid,
+            generation=command.generation,
+            observed_at=time.time(),
+            server=None,
+            outcome=outcome,
+            fault=fault,
+            attempt=number,
+        )
+
+    async def _publish(self, observation: Observation) -> None:
+        await self._road.publish(subjects.event(self._site, observation.uuid), codec.encode(observation))

@@ -1,0 +1,126 @@
+"""Networks and subnets: a copy of each network above, known by its tag, its subnets giving out only their share."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from proto.errors import FaultCode, Refused
+from proto.messages import NetworkSpec, SubnetSpec
+from site_agent.core import identity
+from site_agent.core.answers import problem
+from site_agent.core.matching import pools, same_pools
+from site_agent.edge.networks import Resource, made
+from site_agent.site import Site
+
+LOG = logging.getLogger(__name__)
+
+
+async def ensure_network(site: Site, spec: NetworkSpec) -> str:
+    """Return the id of the site's copy of a network above, with all its subnets; may be repeated, by many at once."""
+    return await site.shelf.get(shelf_key(spec), lambda: _ensure(site, spec))
+
+
+async def subnet_ids(site: Site, spec: NetworkSpec) -> Mapping[str, str]:
+    """Return subnet above -> subnet here of a network that was ensured."""
+    return {subnet.subnet_id: await _subnet_id(site, spec, subnet) for subnet in spec.subnets}
+
+
+def shelf_key(spec: NetworkSpec) -> tuple[str, ...]:
+    """Key of the network among the remembered ids: a change of its subnets or their addresses is looked at anew."""
+    shares = (f"{subnet.subnet_id} {' '.join(subnet.site_addresses)}" for subnet in spec.subnets)
+    return ("network", spec.network_id, *shares)
+
+
+async def _subnet_id(site: Site, spec: NetworkSpec, subnet: SubnetSpec) -> str:
+    async def look() -> str:
+        found = await find(site, "subnets", subnet.subnet_id)
+        if found is None:
+            site.shelf.drop(shelf_key(spec))
+            raise Refused(FaultCode.NETWORK, f"subnet {subnet.name} was removed from the site's network")
+        return found.id
+
+    return await site.shelf.get(("subnet", subnet.subnet_id), look)
+
+
+async def _ensure(site: Site, spec: NetworkSpec) -> str:
+    network = await find(site, "networks", spec.network_id) or await _create_network(site, spec)
+    for subnet in spec.subnets:
+        await _ensure_subnet(site, network, subnet)
+    return network.id
+
+
+async def find(site: Site, kind: str, identity_above: str) -> Resource | None:
+    """Return what stands for a thing above: by its tag, else by its description (a crash came before the tag)."""
+    tag = identity.tag(identity_above)
+    found = await site.networks.find(kind, tags=tag)
+    if not found and not await site.networks.has("tag-creation"):
+        found = await site.networks.find(kind, description=tag)
+        for resource in found[:1]:
+            await site.networks.add_tag(kind, resource.id, tag)
+    return found[0] if found else None
+
+
+async def _create_network(site: Site, spec: NetworkSpec) -> Resource:
+    tag = identity.tag(spec.network_id)
+    fields: dict[str, Any] = {"name": spec.name}
+    if spec.mtu and await site.networks.has("net-mtu-writable"):
+        fields["mtu"] = spec.mtu
+    if not spec.port_security_enabled and await site.networks.has("port-security"):
+        fields["port_security_enabled"] = False
+    answer = await site.networks.create("networks", tag, fields)
+    if answer.status == 400 and fields.pop("mtu", None):
+        LOG.warning("the site refuses an MTU of %d for network %s: %s", spec.mtu, spec.network_id, answer.message)
+        answer = await site.networks.create("networks", tag, fields)
+    mine = await tagged(site, "networks", made(answer, "networks"), tag)
+    LOG.info("made network %s for %s", mine.id, spec.network_id)
+    return await _without_rival(site, spec, mine)
+
+
+async def _without_rival(site: Site, spec: NetworkSpec, mine: Resource) -> Resource:
+    """Of two networks that two agents made at once the older stays; its maker sees the same list."""
+    oldest = await find(site, "networks", spec.network_id) or mine
+    if oldest.id != mine.id:
+        LOG.warning("network %s was made twice: %s goes, %s stays", spec.network_id, mine.id, oldest.id)
+        await site.networks.delete("networks", mine.id)
+    return oldest
+
+
+async def _ensure_subnet(site: Site, network: Resource, spec: SubnetSpec) -> None:
+    wanted = pools(spec)
+    found = await find(site, "subnets", spec.subnet_id)
+    if found is None:
+        tag = identity.tag(spec.subnet_id)
+        answer = await site.networks.create("subnets", tag, _subnet(network, spec, wanted))
+        if answer.ok:
+            await tagged(site, "subnets", made(answer, "subnets"), tag)
+            return
+        # Subnets of one network may not overlap, so another agent's copy of this one is a refusal here.
+        found = await find(site, "subnets", spec.subnet_id)
+        if found is None:
+            raise problem(answer, FaultCode.NETWORK)
+    if not same_pools(wanted, found.fields["allocation_pools"]):
+        LOG.info("subnet %s gets the allocation pools %s", found.id, wanted)
+        await site.networks.update("subnets", found.id, {"allocation_pools": wanted})
+
+
+async def tagged(site: Site, kind: str, resource: Resource, tag: str) -> Resource:
+    """Give a new resource its tag where the create call could not."""
+    if tag not in resource.tags:
+        await site.networks.add_tag(kind, resource.id, tag)
+    return resource
+
+
+def _subnet(network: Resource, spec: SubnetSpec, allocation_pools: list[dict[str, str]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "network_id": network.id,
+        "name": spec.name,
+        "cidr": spec.cidr,
+        "ip_version": spec.ip_version,
+        "gateway_ip": spec.gateway_ip,
+        "enable_dhcp": spec.enable_dhcp,
+        "dns_nameservers": spec.dns_nameservers,
+        "host_routes": spec.host_routes,
+        "allocation_pools": allocation_pools,
+    }
+    modes = {"ipv6_address_mode": spec.ipv6_address_mode, "ipv6_ra_mode": spec.ipv6_ra_mode}
+    return {**fields, **{key: value for key, value in modes.items() if value}}

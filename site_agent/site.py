@@ -1,0 +1,75 @@
+"""What a handler works with: the site's APIs, the road up, and what the agent remembers."""
+
+import time
+from dataclasses import dataclass, field
+
+from proto import tracing
+from proto.errors import Expired
+from proto.jetstream import JetStream
+from proto.messages import Bundle, Command
+from proto.sealing import PrivateKey
+from site_agent.edge.cloud import Cloud
+from site_agent.edge.flavors import Flavors, Keypairs
+from site_agent.edge.hosts import Hosts
+from site_agent.edge.images import Images
+from site_agent.edge.networks import Networks
+from site_agent.edge.servers import Servers
+from site_agent.memory import Memory
+from site_agent.reports import Reports
+from site_agent.resources.shelf import Shelf
+
+SHELF_LIFE = 120.0  # s
+LOOK_AFTER = 3.0  # s after a command that its server is looked at by itself if no page showed it
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One site as one agent sees it. Made once in __main__."""
+
+    bundle: Bundle
+    key: PrivateKey
+    cloud: Cloud
+    road: JetStream
+    servers: Servers
+    flavors: Flavors
+    keypairs: Keypairs
+    images: Images
+    networks: Networks
+    hosts: Hosts
+    reports: Reports
+    memory: Memory
+    problems: dict[str, str] = field(default_factory=dict)  # part of the agent -> what does not work now
+    shelf: Shelf = field(default_factory=lambda: Shelf(SHELF_LIFE))
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.bundle.site
+
+    def begin(self, command: Command) -> None:
+        """Raise Expired if the command must not begin any more; call right before the first thing it changes."""
+        if command.not_after is not None and time.time() > command.not_after:
+            raise Expired(f"{command.verb} came {time.time() - command.not_after:.0f} s after it expired")
+
+    def carried_out(self, command: Command) -> None:
+        """The site accepted the command; the observer tells what comes of it."""
+        self.memory.carried_out(command, tracing.inject(), time.monotonic() + LOOK_AFTER)
+
+
+def make(bundle: Bundle, key: PrivateKey, cloud: Cloud, road: JetStream) -> Site:
+    """Return the site behind a session and a connection."""
+    memory = Memory()
+    return Site(
+        bundle=bundle,
+        key=key,
+        cloud=cloud,
+        road=road,
+        servers=Servers(cloud),
+        flavors=Flavors(cloud),
+        keypairs=Keypairs(cloud),
+        images=Images(cloud),
+        networks=Networks(cloud),
+        hosts=Hosts(cloud),
+        reports=Reports(bundle.site, road, memory),
+        memory=memory,
+    )

@@ -1,0 +1,111 @@
+"""One example of every message that crosses the link: each field set, none to its default."""
+
+import msgspec
+
+from bridge.core.inventory import LastStatus
+from bridge.core.records import FlavorVersion, InstanceRecord, Owner, Pending, SiteSpec
+from proto.errors import FaultCode
+from proto.messages import (
+    Ask,
+    Bundle,
+    Capacity,
+    CensusEntry,
+    Command,
+    Fault,
+    FixedIp,
+    FlavorSpec,
+    ImageSpec,
+    KeypairSpec,
+    NetworkSpec,
+    Observation,
+    Outcome,
+    PortSpec,
+    Query,
+    Reply,
+    Rpc,
+    Sealed,
+    ServerSpec,
+    ServerState,
+    SiteHost,
+    SiteStatus,
+    SubnetSpec,
+)
+from proto.operations import Verb
+
+UUID = "6b1f0b3c-8a5e-4f0e-9d0c-2f1f3f0f5a01"
+T0 = 1_795_000_000.25  # UTC epoch s
+SEALED = Sealed(key_id="0123456789abcdef", box=bytes(range(64)))
+FAULT = Fault(FaultCode.QUOTA, "Quota exceeded for instances")
+FLAVOR = FlavorSpec("42", "m1.small", 3, 2, 2048, 20, 5, 512, {"hw:cpu_policy": "shared"})
+IMAGE = ImageSpec(
+    "img-1", "cirros", 16_338_944, "sha512", "ab" * 64, "qcow2", "bare", 1, 64, {"hw_disk_bus": "virtio"}
+)
+SUBNET = SubnetSpec(
+    subnet_id="sub-1",
+    name="private",
+    cidr="10.0.0.0/24",
+    ip_version=4,
+    gateway_ip="10.0.0.1",
+    enable_dhcp=True,
+    dns_nameservers=["9.9.9.9"],
+    host_routes=[{"destination": "10.9.0.0/16", "nexthop": "10.0.0.254"}],
+    site_addresses=["10.0.0.2", "10.0.0.3"],
+    ipv6_address_mode="slaac",
+    ipv6_ra_mode="slaac",
+)
+NETWORK = NetworkSpec("net-1", "private", "project-1", 1442, False, [SUBNET])
+PORT = PortSpec("port-1", "net-1", "fa:16:3e:00:00:01", [FixedIp("10.0.0.17", "sub-1")], tag="front")
+SERVER = ServerSpec(
+    name="web-1",
+    description="front end",
+    project_id="project-1",
+    user_id="user-1",
+    flavor=FLAVOR,
+    image=IMAGE,
+    networks=[NETWORK],
+    ports=[PORT],
+    keypair=KeypairSpec("mine", "ssh-ed25519 AAAA", "aa:bb", "ssh"),
+    metadata={"role": "web"},
+    config_drive=True,
+    availability_zone="north",
+    scheduler_hints={"build_near": ["x"]},
+    secrets=SEALED,
+)
+STATE = ServerState("srv-1", "active", "rebooting", 1, "REBOOT", T0 - 60, T0 - 1, "it failed once", True)
+CAPACITY = Capacity(640, 1_048_576, 20_000, 64, 262_144, 4_000, 10, 40, 8_192, 500, ["HW_CPU_X86_AVX2"])
+HOST = SiteHost("paris", "europe", "north")
+
+# What crosses the link or waits in a stream.
+WIRE: tuple[msgspec.Struct, ...] = (
+    Command("paris", UUID, 7, 2, Verb.CREATE, T0, T0 + 1800, "req-1", SERVER, "HARD", False),
+    Observation("paris", UUID, 7, T0, STATE, True, Outcome.REFUSED, FAULT, 3),
+    SiteStatus("paris", "agent-1", T0, T0 - 900, {"": CAPACITY, "north": CAPACITY}, {"nova": "2.96"}, 4, "nova: 503"),
+    Query("paris", "console_output", UUID, "req-2", 50, "srv-1"),
+    Reply(FAULT, "login:", [CensusEntry(UUID, 1, STATE)], "srv-1", b"\x00\xff"),
+    Ask("paris", "image_chunk", "img-1", 524_288, 4096, UUID, 7),
+    Rpc("rpc-1", "paris", "stop_instance", UUID, {"request_id": "req-3"}, {"clean_shutdown": True}, T0, SEALED, True),
+)
+
+# What etcd and files hold, as JSON.
+STORED: tuple[msgspec.Struct, ...] = (
+    Bundle("paris", 2, [HOST], ["tls://nats:4222"], "-----BEGIN NATS USER JWT-----", "c2VhbGluZw==", "-----BEGIN CA"),
+    SiteSpec("paris", [HOST], "cHVibGlj", "UABC", 2, T0),
+    InstanceRecord(
+        uuid=UUID,
+        generation=7,
+        observed_generation=6,
+        rpc_ids=["rpc-0", "rpc-1"],
+        pending=Pending(7, Verb.DELETE, "rpc-1", "req-1", T0, T0 + 60, True, FAULT),
+        server_id="srv-1",
+        vm_state="active",
+        power_state=1,
+        seen_at=T0,
+        deleted_at=T0 + 1,
+        attempt=2,
+        trouble="busy",
+        trace_id="0af7651916cd43dd8448eb211c80319c",
+    ),
+    Owner("bridge-1", T0),
+    FlavorVersion(3, "ab" * 32),
+    LastStatus("paris", "agent-1", T0, T0 - 900, {}, {"nova": "2.96"}, 4, "nova: 503", T0 + 0.5, -1.5),
+)
