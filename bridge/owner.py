@@ -253,22 +253,27 @@ class _Sharing:
         self._changed.set()
 
     async def _keep_running(self, owned: _Owned) -> None:
-        site, pause = owned.spec.site, FIRST_PAUSE
+        pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
-            try:
-                await self._run_site(owned.spec, owned.ownership)
-                LOG.warning("site=%s ended by itself; again in %.0f s", site, pause)
-            except CascadeError as error:
-                LOG.warning("site=%s stopped: %s; again in %.0f s", site, error, pause)
-            except Exception:
-                LOG.exception("site=%s failed; again in %.0f s", site, pause)
+            if owned.ownership.valid():
+                await self._run(owned)
             if time.monotonic() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
+            LOG.debug("site=%s runs again in %.1f s", owned.spec.site, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-            while not owned.ownership.valid():
-                await asyncio.sleep(FIRST_PAUSE)
+
+    async def _run(self, owned: _Owned) -> None:
+        """Run a site once; whatever it raises concerns this site only."""
+        site = owned.spec.site
+        try:
+            await self._run_site(owned.spec, owned.ownership)
+            LOG.warning("site=%s ended by itself and will be run again", site)
+        except CascadeError as error:
+            LOG.warning("site=%s stopped and will be run again: %s", site, error)
+        except Exception:
+            LOG.exception("site=%s failed and will be run again", site)
 
     async def _give_back(self, ownership: Ownership) -> None:
         """Delete the owner key, so that the site can be taken anew; waits while etcd is away."""

@@ -70,8 +70,8 @@ def agent_durable(site: str, lane: Lane) -> Durable:
 
 
 def bridge_durable_prefix(site: str) -> str:
-    """Common start of the durables that all owners of a site ever made."""
-    return f"bridge-{site}-"
+    """Common start of the durables that all owners of a site ever made; of no other site: names have no underscore."""
+    return f"bridge-{site}_"
 
 
 def intake_durable(site: str, owner_revision: int) -> Durable:

@@ -1,7 +1,8 @@
 """What one agent process remembers of its site. All of it can be found again by looking: a restart loses nothing."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from proto.messages import Command, ServerState
@@ -15,13 +16,13 @@ class Memory:
 
     generations: dict[str, int] = field(default_factory=dict)  # last command carried out
     headers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # trace of that command
-    server_ids: dict[str, str] = field(default_factory=dict)
+    server_ids: dict[str, list[str]] = field(default_factory=dict)  # more than one only after a race of two creates
     uuids: dict[str, str] = field(default_factory=dict)  # by server id; a deleted server has no tags any more
     told: dict[str, tuple[int, ServerState]] = field(default_factory=dict)  # generation and state last published
     deleting: set[str] = field(default_factory=set)  # the site accepted a delete of ours
     unseen: dict[str, float] = field(default_factory=dict)  # to be looked at one by one from that monotonic time on
     busy: asyncio.Event = field(default_factory=asyncio.Event)  # something is expected to change
-    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _locks: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)  # and how many hold or want it
 
     def carried_out(self, command: Command, headers: Mapping[str, str], look_at: float) -> None:
         """The site accepted a command; what it leads to is looked for from monotonic ``look_at`` at the latest."""
@@ -38,24 +39,53 @@ class Memory:
 
     def know(self, uuid: str, server_id: str) -> None:
         """A server stands for an instance."""
-        self.server_ids[uuid] = server_id
+        ids = self.server_ids.setdefault(uuid, [])
+        if server_id not in ids:
+            ids.append(server_id)
         self.uuids[server_id] = uuid
+
+    def server_id(self, uuid: str) -> str | None:
+        """The server that stands for an instance, as far as this process has seen it."""
+        ids = self.server_ids.get(uuid)
+        return ids[0] if ids else None
+
+    def vanished(self, server_id: str) -> str:
+        """A server is gone. Returns the instance that has no server left by that; empty if there is none."""
+        uuid = self.uuids.pop(server_id, "")
+        ids = self.server_ids.get(uuid, [])
+        if server_id in ids:
+            ids.remove(server_id)
+        if ids or not uuid:
+            return ""
+        self.server_ids.pop(uuid, None)
+        return uuid
 
     def forget(self, uuid: str) -> None:
         """The instance has no server any more; only its generation is kept, against an older command."""
-        server_id = self.server_ids.pop(uuid, None)
-        if server_id:
+        for server_id in self.server_ids.pop(uuid, []):
             self.uuids.pop(server_id, None)
         self.headers.pop(uuid, None)
         self.told.pop(uuid, None)
         self.unseen.pop(uuid, None)
         self.deleting.discard(uuid)
-        lock = self.locks.get(uuid)
-        if lock and not lock.locked():
-            del self.locks[uuid]
         while len(self.generations) > len(self.server_ids) + _MOST_DEAD:
             del self.generations[next(uuid for uuid in self.generations if uuid not in self.server_ids)]
 
-    def lock(self, uuid: str) -> asyncio.Lock:
-        """The lock that whoever acts on an instance holds; waiters get it in order."""
-        return self.locks.setdefault(uuid, asyncio.Lock())
+    @contextlib.asynccontextmanager
+    async def alone(self, uuid: str) -> AsyncIterator[None]:
+        """Act on an instance while nobody else does; those who wait get it in order."""
+        lock, waiting = self._locks.get(uuid, (asyncio.Lock(), 0))
+        self._locks[uuid] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._locks[uuid]
+            if waiting > 1:
+                self._locks[uuid] = (lock, waiting - 1)
+            else:
+                del self._locks[uuid]
+
+    def occupied(self, uuid: str) -> bool:
+        """Whether somebody acts on the instance now."""
+        return uuid in self._locks

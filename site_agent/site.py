@@ -8,6 +8,7 @@ from proto.errors import Expired
 from proto.jetstream import JetStream
 from proto.messages import Bundle, Command
 from proto.sealing import PrivateKey
+from site_agent.core.clock import SiteClock
 from site_agent.edge.cloud import Cloud
 from site_agent.edge.flavors import Flavors, Keypairs
 from site_agent.edge.hosts import Hosts
@@ -15,6 +16,7 @@ from site_agent.edge.images import Images
 from site_agent.edge.networks import Networks
 from site_agent.edge.servers import Servers
 from site_agent.memory import Memory
+from site_agent.problems import Problems
 from site_agent.reports import Reports
 from site_agent.resources.shelf import Shelf
 
@@ -38,7 +40,8 @@ class Site:
     hosts: Hosts
     reports: Reports
     memory: Memory
-    problems: dict[str, str] = field(default_factory=dict)  # part of the agent -> what does not work now
+    clock: SiteClock
+    problems: Problems = field(default_factory=Problems)
     shelf: Shelf = field(default_factory=lambda: Shelf(SHELF_LIFE))
 
     @property
@@ -72,4 +75,5 @@ def make(bundle: Bundle, key: PrivateKey, cloud: Cloud, road: JetStream) -> Site
         hosts=Hosts(cloud),
         reports=Reports(bundle.site, road, memory),
         memory=memory,
+        clock=SiteClock(cloud.clock_offset, time.time()),
     )

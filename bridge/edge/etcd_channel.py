@@ -33,6 +33,7 @@ CHANNEL_OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),  # etcd refuses less than 5 s
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),

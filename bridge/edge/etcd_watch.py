@@ -200,7 +200,7 @@ async def _read(stream: Any) -> Any:
                 if answer is grpc.aio.EOF:
                     raise Unavailable("etcd closed the watch")
                 return answer
-            await stream.write(messages.WatchRequest(progress_request=messages.WatchProgressRequest()))
+            await stream.write(messages.WatchRequest(progress_request=messages.rpc_pb2.WatchProgressRequest()))
         raise Unavailable(f"no sign of etcd for {2 * IDLE:.0f} s")
     finally:
         reading.cancel()

@@ -84,10 +84,9 @@ class Listener:
         """Connect and start the thread; blocks, Misconfigured if RabbitMQ cannot be used."""
         retries = max(1, len(self._driver._url.hosts) - 1)
         try:
-            context = self._driver._get_connection(common.PURPOSE_LISTEN, retry=retries)
+            self._amqp = self._driver._connection_pool.create(common.PURPOSE_LISTEN, retry=retries)
         except CONNECTION_ERRORS as error:
             raise Misconfigured(f"cannot use RabbitMQ at {self.place}: {error}; check transport_url") from error
-        self._amqp = context.connection
         self._amqp.rabbit_qos_prefetch_count = self._prefetch  # oslo sets it on every new channel, per consumer
         self._signal.setblocking(False)
         self._woken.setblocking(False)

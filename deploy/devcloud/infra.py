@@ -16,6 +16,8 @@ START_TIMEOUT = 90.0
 """Seconds for MariaDB or RabbitMQ to accept connections; 3 and 7 on a quiet machine."""
 STOP_GRACE = 30.0
 """Seconds from SIGTERM to SIGKILL."""
+PORT_GRACE = 3.0
+"""Seconds a port may stay taken: a killed program with threads is a zombie before its sockets are closed."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -75,7 +77,7 @@ def launch(infra: Infra, service: str, command: list[str], env: Mapping[str, str
     """Starts one shared server and waits until its port answers; raises with the log's path if it ends before."""
     port, log = infra.ports[service], infra.log(service)
     process.stop([infra.pid_file(service)], STOP_GRACE)
-    if not ports.is_free(port):
+    if not process.wait_until(lambda: ports.is_free(port), PORT_GRACE):
         raise DevcloudError(f"port {port} of {service} is taken by another program; stop that program (see `ss -ltnp`)")
     if not shutil.which(command[0], path=SYSTEM_PATH):
         raise DevcloudError(f"{command[0]} is not installed; run `python3 -m deploy.devcloud install`")

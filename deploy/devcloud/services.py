@@ -10,7 +10,7 @@ from deploy.devcloud.cloud import CINDER_API, MEMCACHED, Cloud
 from deploy.devcloud.config import Site
 from deploy.devcloud.environment import service_environment
 from deploy.devcloud.errors import DevcloudError
-from deploy.devcloud.infra import system_environment
+from deploy.devcloud.infra import PORT_GRACE, system_environment
 from deploy.devcloud.paths import RUNTIME
 
 START_TIMEOUT = 180.0
@@ -128,9 +128,10 @@ def start(site: Site, services: list[Service]) -> None:
 
 def refuse_taken_port(cloud: Cloud, service: Service) -> None:
     """Says whose port it is before uwsgi would die of it."""
-    if service.port and not ports.is_free(service.port):
+    port = service.port
+    if port and not process.wait_until(lambda: ports.is_free(port), PORT_GRACE):
         raise DevcloudError(
-            f"port {service.port} of {cloud.name}'s {service.name} is taken by another program; stop that program "
+            f"port {port} of {cloud.name}'s {service.name} is taken by another program; stop that program "
             f"(see `ss -ltnp`) or make the cloud anew with `python3 -m deploy.devcloud down {cloud.name}` and `up`"
         )
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.operator.private_file import write_private
 from deploy.devcloud import ports
 from deploy.embedded import servers
 from deploy.embedded.servers import EtcdServer, NatsServer
-from deploy.nats.files import write_private
 from proto.sealing import PrivateKey
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ class Middle:
         self.directory.mkdir(parents=True, exist_ok=True)
         with self._locked():
             if not self.sealing_key.exists():
-                write_private(self.sealing_key, f"{PrivateKey.generate().base64}\n")
+                write_private(self.sealing_key, f"{PrivateKey.generate().base64}\n".encode())
             self.config.write_text(self._options())
             if "nats" in names:
                 servers.start_nats(self.nats.directory, self.nats.port)

@@ -6,15 +6,13 @@ account.seed    signs sites and bridges: [nats] account_key_file            wher
 bridge.creds    the bridges' user: [nats] credentials_file                  every bridge
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.edge import nats_jwt
 from bridge.edge.nats_jwt import Key, Server, Trust
-
-PRIVATE = 0o600
+from bridge.operator.private_file import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class NatsFiles:
         system = self._key("system.seed", nats_jwt.new_account)
         account = self._key(self.account_key.name, nats_jwt.new_account)
         if not self.bridge_credentials.exists():
-            write_private(self.bridge_credentials, nats_jwt.bridge_credential(account, "bridge").creds)
+            write_private(self.bridge_credentials, nats_jwt.bridge_credential(account, "bridge").creds.encode())
         self.config.write_text(nats_jwt.server_config(Trust.establish(operator, system, account), server))
 
     def account(self) -> Key:
@@ -55,19 +53,5 @@ class NatsFiles:
     def _key(self, name: str, make: Callable[[], Key]) -> Key:
         path = self.directory / name
         if not path.exists():
-            write_private(path, f"{make().seed}\n")
+            write_private(path, f"{make().seed}\n".encode())
         return Key.parse(path.read_text(), str(path))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Create a file that only its owner can read, whole or not at all; FileExistsError if it exists."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike rename, never replaces
-    finally:
-        temporary.unlink()

@@ -40,16 +40,14 @@ class Networks:
         found = [_resource(document) for document in checked(answer)[kind]]
         return sorted(found, key=lambda resource: (resource.created, resource.id))
 
-    async def create(self, kind: str, tag: str, fields: Mapping[str, Any]) -> Answer:
-        """Try to make a resource with its tag; the caller judges 409.
+    async def create(self, kind: str, identity: str, fields: Mapping[str, Any]) -> Answer:
+        """Try to make a resource whose description is its identity; the caller judges 409.
 
-        Where Neutron takes no tags in the call (before 2025.1) only the description carries the identity until
-        ``add_tag``, so every look-up must try both.
+        Neutron takes no tags in the call (the extension ``tag-creation`` is something else), and a tag added after it
+        may be missing after a crash: the description is what an earlier try is known by.
         """
-        body = {**fields, "description": tag}
-        if await self.has("tag-creation"):
-            body["tags"] = [tag]
-        return await self._cloud.request(Service.NETWORK, "POST", f"/{kind}", json={kind[:-1]: body})
+        body = {kind[:-1]: {**fields, "description": identity}}
+        return await self._cloud.request(Service.NETWORK, "POST", f"/{kind}", json=body)
 
     async def add_tag(self, kind: str, resource_id: str, tag: str) -> None:
         """Make sure a resource has a tag."""

@@ -9,7 +9,7 @@ LONGEST = 700_000  # bytes of console that go up; a message holds 900 KiB
 
 async def console_output(site: Site, query: Query) -> Reply:
     """Return the end of the server's console. Reads only, so nothing needs recognising."""
-    server_id = site.memory.server_ids.get(query.uuid)
+    server_id = site.memory.server_id(query.uuid)
     if not server_id:
         found = await site.servers.tagged(query.uuid)
         if not found:

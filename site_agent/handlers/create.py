@@ -1,12 +1,12 @@
 """Verb ``create``."""
 
 import logging
+from typing import Any
 
 from proto import failpoints
-from proto.errors import FaultCode, Refused, Unavailable
+from proto.errors import CascadeError, FaultCode, Malformed, Refused, Unavailable
 from proto.messages import Command, NetworkSpec, PortSpec, ServerSecrets, ServerSpec
 from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
-from site_agent.core.servers import Server
 from site_agent.resources import flavor, image, keypair, network
 from site_agent.resources.port import ensure_port
 from site_agent.site import Site
@@ -31,17 +31,9 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
     if repeated:
         await site.servers.all_cells_answer()
     site.begin(command)
-    secrets = site.key.open(spec.secrets) if spec.secrets else ServerSecrets()
+    secrets = _opened(site, spec)
     refuse_what_cannot_be_made(spec, secrets)
-    try:
-        server_id = await _made(site, command, spec, secrets)
-    except (Refused, Unavailable) as error:
-        # Without an answer, or with a port already in use, the server may exist after all.
-        if await _adopted(site, command):
-            return
-        if isinstance(error, Unavailable):
-            error.retry_after = max(error.retry_after, AFTER_LOST_ANSWER if repeated else 0.0)
-        raise
+    server_id = await _made(site, command, spec, secrets)
     site.memory.know(command.uuid, server_id)
     site.carried_out(command)
     LOG.info("the site accepted server %s", server_id)
@@ -49,32 +41,56 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
 
 
 async def _adopted(site: Site, command: Command) -> bool:
-    found = await site.servers.tagged(command.uuid)
-    if not found:
+    server_id = await _existing(site, command)
+    if not server_id:
         return False
-    server = _keeper(found)
-    LOG.info("server %s of create %d is there already", server.server_id, server.generation)
-    site.memory.know(command.uuid, server.server_id)
+    LOG.info("server %s is there already", server_id)
+    site.memory.know(command.uuid, server_id)
     site.carried_out(command)
     return True
 
 
-def _keeper(found: list[Server]) -> Server:
-    return min(found, key=lambda server: (server.state.vm_state == "error", server.created, server.server_id))
+async def _existing(site: Site, command: Command) -> str:
+    found = await site.servers.tagged(command.uuid)
+    best = min(found, key=lambda s: (s.state.vm_state == "error", s.created, s.server_id), default=None)
+    return best.server_id if best else ""
 
 
 async def _made(site: Site, command: Command, spec: ServerSpec, secrets: ServerSecrets) -> str:
     """POST the server; once more with everything looked at anew if the site does not know what we remembered."""
     try:
-        body = request_body(command, spec, secrets, await _ids(site, command, spec))
-        site.begin(command)
-        return await site.servers.create(body)
+        return await _posted(site, command, request_body(command, spec, secrets, await _ids(site, command, spec)))
     except Refused as error:
         if error.code is not FaultCode.REJECTED:
             raise
         LOG.info("the site refuses the create, looking anew at what it has: %s", error)
     _forget(site, spec)
-    return await site.servers.create(request_body(command, spec, secrets, await _ids(site, command, spec)))
+    return await _posted(site, command, request_body(command, spec, secrets, await _ids(site, command, spec)))
+
+
+async def _posted(site: Site, command: Command, body: dict[str, Any]) -> str:
+    """POST it; without an answer, or with a port in use, the server may exist after all: look before deciding."""
+    site.begin(command)
+    try:
+        return await site.servers.create(body)
+    except Unavailable as error:
+        error.retry_after = max(error.retry_after, AFTER_LOST_ANSWER)
+        problem: CascadeError = error
+    except Refused as error:
+        if error.code is not FaultCode.CONFLICT:
+            raise
+        problem = error
+    server_id = await _existing(site, command)
+    if not server_id:
+        raise problem
+    return server_id
+
+
+def _opened(site: Site, spec: ServerSpec) -> ServerSecrets:
+    try:
+        return site.key.open(spec.secrets) if spec.secrets else ServerSecrets()
+    except Malformed as error:
+        raise Refused(FaultCode.REJECTED, f"{error}; was the site enrolled anew?") from error
 
 
 async def _ids(site: Site, command: Command, spec: ServerSpec) -> SiteIds:

@@ -38,7 +38,7 @@ async def finish(site: Site, uuid: str) -> None:
 
 async def _servers(site: Site, uuid: str) -> list[Server]:
     found = await site.servers.tagged(uuid)
-    server_id = site.memory.server_ids.get(uuid)
+    server_id = site.memory.server_id(uuid)
     if not found and server_id:
         remembered = await site.servers.get(server_id)
         found = [remembered] if remembered else []

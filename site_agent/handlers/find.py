@@ -8,7 +8,7 @@ from site_agent.site import Site
 
 async def server_of(site: Site, command: Command) -> Server:
     """Return the instance's server: by the id the agent remembers, else by tag. Refused(MISSING) if there is none."""
-    server_id = site.memory.server_ids.get(command.uuid)
+    server_id = site.memory.server_id(command.uuid)
     server = await site.servers.get(server_id) if server_id else None
     if server is None or server.deleted:
         found = await site.servers.tagged(command.uuid)

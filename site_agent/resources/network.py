@@ -52,12 +52,13 @@ async def _ensure(site: Site, spec: NetworkSpec) -> str:
 async def find(site: Site, kind: str, identity_above: str) -> Resource | None:
     """Return what stands for a thing above: by its tag, else by its description (a crash came before the tag)."""
     tag = identity.tag(identity_above)
-    found = await site.networks.find(kind, tags=tag)
-    if not found and not await site.networks.has("tag-creation"):
-        found = await site.networks.find(kind, description=tag)
-        for resource in found[:1]:
-            await site.networks.add_tag(kind, resource.id, tag)
-    return found[0] if found else None
+    if found := await site.networks.find(kind, tags=tag):
+        return found[0]
+    found = await site.networks.find(kind, description=tag)
+    for resource in found[:1]:
+        await site.networks.add_tag(kind, resource.id, tag)
+        return resource
+    return None
 
 
 async def _create_network(site: Site, spec: NetworkSpec) -> Resource:
@@ -71,7 +72,8 @@ async def _create_network(site: Site, spec: NetworkSpec) -> Resource:
     if answer.status == 400 and fields.pop("mtu", None):
         LOG.warning("the site refuses an MTU of %d for network %s: %s", spec.mtu, spec.network_id, answer.message)
         answer = await site.networks.create("networks", tag, fields)
-    mine = await tagged(site, "networks", made(answer, "networks"), tag)
+    mine = made(answer, "networks")
+    await site.networks.add_tag("networks", mine.id, tag)
     LOG.info("made network %s for %s", mine.id, spec.network_id)
     return await _without_rival(site, spec, mine)
 
@@ -92,7 +94,7 @@ async def _ensure_subnet(site: Site, network: Resource, spec: SubnetSpec) -> Non
         tag = identity.tag(spec.subnet_id)
         answer = await site.networks.create("subnets", tag, _subnet(network, spec, wanted))
         if answer.ok:
-            await tagged(site, "subnets", made(answer, "subnets"), tag)
+            await site.networks.add_tag("subnets", made(answer, "subnets").id, tag)
             return
         # Subnets of one network may not overlap, so another agent's copy of this one is a refusal here.
         found = await find(site, "subnets", spec.subnet_id)
@@ -101,13 +103,6 @@ async def _ensure_subnet(site: Site, network: Resource, spec: SubnetSpec) -> Non
     if not same_pools(wanted, found.fields["allocation_pools"]):
         LOG.info("subnet %s gets the allocation pools %s", found.id, wanted)
         await site.networks.update("subnets", found.id, {"allocation_pools": wanted})
-
-
-async def tagged(site: Site, kind: str, resource: Resource, tag: str) -> Resource:
-    """Give a new resource its tag where the create call could not."""
-    if tag not in resource.tags:
-        await site.networks.add_tag(kind, resource.id, tag)
-    return resource
 
 
 def _subnet(network: Resource, spec: SubnetSpec, allocation_pools: list[dict[str, str]]) -> dict[str, Any]:

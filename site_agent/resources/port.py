@@ -8,8 +8,8 @@ from proto.errors import FaultCode, Refused, Unavailable
 from proto.messages import FixedIp, NetworkSpec, PortSpec
 from site_agent.core import identity
 from site_agent.core.answers import problem
-from site_agent.edge.networks import Resource, made
-from site_agent.resources.network import ensure_network, shelf_key, subnet_ids, tagged
+from site_agent.edge.networks import made
+from site_agent.resources.network import ensure_network, shelf_key, subnet_ids
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ async def ensure_port(site: Site, uuid: str, spec: PortSpec, network: NetworkSpe
     """Return the id of an instance's port in the site; may be repeated.
 
     Creates first: Neutron keeps MAC addresses unique in a network, so an earlier try shows as a 409, and the common
-    case costs one call. Refused(NETWORK) if the MAC or an address belongs to somebody else.
+    case costs one call. Whose port it is says its description, set in that call. Refused(NETWORK) if the MAC or an address belongs to somebody else.
     """
     network_id = await ensure_network(site, network)
     subnets = await subnet_ids(site, network)
@@ -32,33 +32,28 @@ async def ensure_port(site: Site, uuid: str, spec: PortSpec, network: NetworkSpe
     tag = identity.tag(uuid)
     answer = await site.networks.create("ports", tag, fields)
     if answer.ok:
-        return (await tagged(site, "ports", made(answer, "ports"), tag)).id
+        return made(answer, "ports").id
     if answer.status == 404:
         _forget(site, network)
         raise Unavailable(f"the site lost the network of {network.name}: {answer.message}", retry_after=0.5)
     if answer.status == 409 and (found := await _own(site, network_id, spec, tag)):
-        return found.id
+        return found
     raise problem(answer, FaultCode.NETWORK)
 
 
 async def release_ports(site: Site, uuid: str) -> None:
     """Delete the ports made for an instance; call only when its server is gone. May be repeated."""
-    tag = identity.tag(uuid)
-    found = await site.networks.find("ports", tags=tag)
-    if not await site.networks.has("tag-creation"):
-        found += await site.networks.find("ports", description=tag)
-    for port_id in {port.id for port in found}:
-        await site.networks.delete("ports", port_id)
+    for port in await site.networks.find("ports", description=identity.tag(uuid)):
+        await site.networks.delete("ports", port.id)
 
 
-async def _own(site: Site, network_id: str, spec: PortSpec, tag: str) -> Resource | None:
+async def _own(site: Site, network_id: str, spec: PortSpec, tag: str) -> str | None:
     found = await site.networks.find("ports", network_id=network_id, mac_address=spec.mac_address)
     if not found:
         return None
-    port = found[0]
-    if tag not in port.tags and port.fields.get("description") != tag:
-        raise Refused(FaultCode.NETWORK, f"{spec.mac_address} belongs to another port of the site, {port.id}")
-    return await tagged(site, "ports", port, tag)
+    if found[0].fields.get("description") != tag:
+        raise Refused(FaultCode.NETWORK, f"{spec.mac_address} belongs to another port of the site, {found[0].id}")
+    return found[0].id
 
 
 def _address(ip: FixedIp, subnets: Mapping[str, str]) -> dict[str, str]:

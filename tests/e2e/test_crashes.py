@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from deploy.devcloud import process
 from deploy.demo.stack import SITES, Stack
+from deploy.devcloud import process
 from proto import failpoints
 from tests.e2e.clouds import Tenant, User, eventually
 from tests.e2e.conftest import tagged

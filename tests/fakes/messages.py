@@ -37,9 +37,7 @@ T0 = 1_795_000_000.25  # UTC epoch s
 SEALED = Sealed(key_id="0123456789abcdef", box=bytes(range(64)))
 FAULT = Fault(FaultCode.QUOTA, "Quota exceeded for instances")
 FLAVOR = FlavorSpec("42", "m1.small", 3, 2, 2048, 20, 5, 512, {"hw:cpu_policy": "shared"})
-IMAGE = ImageSpec(
-    "img-1", "cirros", 16_338_944, "sha512", "ab" * 64, "qcow2", "bare", 1, 64, {"hw_disk_bus": "virtio"}
-)
+IMAGE = ImageSpec("img-1", "cirros", 16_338_944, "sha512", "ab" * 64, "qcow2", "bare", 1, 64, {"hw_disk_bus": "virtio"})
 SUBNET = SubnetSpec(
     subnet_id="sub-1",
     name="private",

@@ -8,6 +8,7 @@ from contextlib import aclosing
 import grpc.aio
 import pytest
 
+from bridge.edge import etcd_watch
 from bridge.edge.etcd_channel import Endpoint, messages
 from bridge.edge.etcd_store import Change, Conflict, EtcdStore, LeaseLost, OwnershipLost, Stored, Synced
 from deploy.embedded import servers
@@ -280,6 +281,72 @@ async def test_a_catching_up_watch_broken_in_the_middle_loses_nothing(
                 await asyncio.to_thread(start_again, private_etcd)
         await mirror.becomes({f"/w/{n:04}": b"x" * 200 for n in range(3000)}, timeout=30)
         await other.close()
+
+
+class Proxy:
+    """A TCP proxy that can fall silent without closing, as a machine that lost its network."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._silent: set[asyncio.StreamWriter] = set()
+        self._pumps: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+        self.connections = 0
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return self
+
+    @property
+    def url(self) -> str:
+        assert self._server
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._open = (writer, inner_writer)
+        for source, sink in ((reader, inner_writer), (inner_reader, writer)):
+            self._pumps.append(asyncio.create_task(self._pump(source, sink)))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                if sink not in self._silent:
+                    sink.write(data)
+                    await sink.drain()
+        finally:
+            sink.close()
+
+    def fall_silent(self) -> None:
+        """Swallow whatever the connection that is open now carries; new ones work."""
+        self._silent.update(self._open)
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.wait(self._pumps)
+        self._server.close()
+        await self._server.wait_closed()
+
+
+async def test_a_half_open_connection_is_noticed_and_replaced(
+    etcd_server: EtcdServer, etcd_store: EtcdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd_watch, "IDLE", 0.5)
+    async with Proxy(etcd_server.port) as proxy:
+        store = await EtcdStore.connect([proxy.url])
+        async with Mirror(store, "/w/") as mirror:
+            await mirror.synced.wait()
+            await asyncio.sleep(3)  # idle, but answering to progress requests
+            await etcd_store.put("/w/a", b"1")
+            await mirror.becomes({"/w/a": b"1"}, timeout=1)
+            assert proxy.connections == 1
+            proxy.fall_silent()
+            await etcd_store.put("/w/a", b"2")
+            await mirror.becomes({"/w/a": b"2"}, timeout=25)
+        await store.close()
 
 
 # -- leases -------------------------------------------------------------------------------------------------------

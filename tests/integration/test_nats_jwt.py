@@ -9,8 +9,6 @@ import nats
 import nats.errors
 import pytest
 from nats.aio.client import Client, RawCredentials
-from nats.aio.msg import Msg
-from nats.js import api
 
 from bridge.edge import nats_jwt
 from deploy.embedded.servers import NatsServer
@@ -279,11 +277,8 @@ async def test_what_a_site_makes_the_server_send_to_others_is_never_a_message_of
         (streams.intake_durable(rome, 1), messages.Rpc),
     ):
         for delivery in await (await jetstream.pull(durable)).fetch(10, timeout=0.5):
-            print(durable.name, delivery.data)
-            try:
+            with contextlib.suppress(Malformed):
                 assert codec.decode(delivery.data, kind) == command(paris)
-            except Malformed:
-                pass
             await delivery.term()
 
 

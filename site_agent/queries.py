@@ -1,0 +1,48 @@
+"""Answers the bridge's queries: each at once, nothing stored."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from proto import codec, subjects
+from proto.errors import CascadeError, FaultCode, Malformed, Refused
+from proto.jetstream import Subscription
+from proto.messages import Fault, Query, Reply
+from site_agent import census, handlers, logs
+from site_agent.site import Site
+
+LOG = logging.getLogger(__name__)
+
+TABLE: Mapping[str, Callable[[Site, Query], Awaitable[Reply]]] = {
+    census.VERB: census.census,
+    **{verb.value: handler for verb, handler in handlers.QUERIES.items()},
+}
+
+
+async def serve(site: Site) -> Subscription:
+    """Answer every query of the site until the subscription is stopped."""
+
+    async def handle(subject: str, data: bytes) -> bytes:
+        try:
+            query = codec.decode(data, Query)
+        except Malformed as error:
+            return codec.encode(Reply(fault=Fault(FaultCode.REJECTED, str(error))))
+        with logs.about(logs.Work(site.name, query.request_id, query.uuid)):
+            return codec.encode(await answer(site, query))
+
+    return await site.road.subscribe(subjects.query_filter(site.name), handle)
+
+
+async def answer(site: Site, query: Query) -> Reply:
+    """Return the reply to one query; every failure is a fault in it."""
+    handler = TABLE.get(query.verb)
+    if handler is None or query.site != site.name:
+        return Reply(fault=Fault(FaultCode.UNSUPPORTED, f"this agent does not answer {query.site}/{query.verb}"))
+    try:
+        return await handler(site, query)
+    except Refused as error:
+        return Reply(fault=Fault(error.code, error.message))
+    except CascadeError as error:
+        return Reply(fault=Fault(FaultCode.SITE_SILENT, str(error)))
+    except Exception as error:
+        LOG.exception("query %s failed by a bug", query.verb)
+        return Reply(fault=Fault(FaultCode.BUG, repr(error)))

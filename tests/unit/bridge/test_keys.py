@@ -1,0 +1,22 @@
+"""etcd keys: where they are, and that no site's prefix is another's."""
+
+from bridge.core import keys
+
+
+def test_a_site_has_its_own_prefix() -> None:
+    mine = [keys.spec("paris"), keys.owner("paris"), keys.alive("paris"), keys.instance("paris", "u")]
+    mine += [keys.site_flavor("paris", "42")]
+    assert all(key.startswith(keys.site("paris")) for key in mine)
+    assert not [key for key in mine if key.startswith(keys.site("pari"))]
+    assert len(set(mine)) == len(mine)
+
+
+def test_instances_are_listed_by_their_prefix_alone() -> None:
+    assert keys.instance("paris", "u").startswith(keys.instances("paris"))
+    assert not keys.spec("paris").startswith(keys.instances("paris"))
+
+
+def test_only_a_spec_names_its_site() -> None:
+    assert keys.site_of_spec(keys.spec("paris")) == "paris"
+    for key in (keys.owner("paris"), keys.instance("paris", "spec"), keys.flavor("spec"), "/spec", ""):
+        assert keys.site_of_spec(key) is None

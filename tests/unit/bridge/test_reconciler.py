@@ -1,0 +1,104 @@
+"""What healing does with an instance nothing is under way for."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core import planner, reconciler
+from bridge.core.reconciler import Above, Repair, repair
+from bridge.core.records import InstanceRecord
+from proto.messages import CensusEntry
+from proto.operations import Verb
+from tests.unit.bridge.cases import T0, UUID, pending, record, server
+
+ACTIVE = Above(UUID, deleted=False, vm_state="active", task_state=None, updated_at="t1")
+THERE = CensusEntry(UUID, 1, server())
+DEAD = planner.tombstone(pending(Verb.DELETE), T0)
+
+
+def stuck(vm_state: str = "active", task_state: str | None = None, deleted: bool = False) -> Above:
+    return Above(UUID, deleted, vm_state, task_state, "t1")
+
+
+@pytest.mark.parametrize(
+    ("above", "known", "server", "expected"),
+    [
+        (ACTIVE, record(), THERE, Repair.NOTHING),
+        (ACTIVE, record(), None, Repair.NOTHING),
+        (ACTIVE, None, THERE, Repair.NOTHING),
+        (stuck(task_state="deleting"), record(), THERE, Repair.DELETE),
+        (stuck(task_state="deleting"), record(), None, Repair.DELETE),
+        (stuck(task_state="deleting"), None, None, Repair.DELETE),
+        (stuck("building", "spawning"), None, None, Repair.FAULT_BUILD),
+        (stuck("building", "spawning"), record(), THERE, Repair.SHOW_SITE),
+        (stuck("building"), None, None, Repair.FAULT_BUILD),
+        (stuck(task_state="powering-off"), record(), THERE, Repair.SHOW_SITE),
+        (stuck(task_state="powering-off"), record(), None, Repair.SHOW_SITE),
+        (stuck("error"), None, None, Repair.NOTHING),
+        (stuck(deleted=True), DEAD, THERE, Repair.DELETE),
+        (stuck(deleted=True), None, THERE, Repair.DELETE),
+        (stuck(deleted=True), DEAD, None, Repair.NOTHING),
+        (stuck(deleted=True), pending(Verb.DELETE), THERE, Repair.NOTHING),
+        (stuck(deleted=True), pending(Verb.DELETE), None, Repair.NOTHING),
+    ],
+)
+def test_the_table(above: Above, known: InstanceRecord | None, server: CensusEntry | None, expected: Repair) -> None:
+    assert repair(above, above, known, server) is expected
+
+
+def test_what_changed_since_the_last_round_is_left_to_work() -> None:
+    above = stuck("building", "spawning")
+    for before in (None, replace(above, updated_at="t0"), replace(above, task_state="scheduling")):
+        assert repair(above, before, None, None) is Repair.NOTHING
+
+
+def test_what_is_pending_is_left_to_its_command() -> None:
+    above = stuck(task_state="powering-off")
+    assert repair(above, above, pending(Verb.STOP), THERE) is Repair.NOTHING
+
+
+ABOVES = st.builds(
+    Above,
+    st.just(UUID),
+    st.booleans(),
+    st.sampled_from(["building", "active", "stopped", "error", "deleted", None]),
+    st.sampled_from([None, "spawning", "deleting", "powering-off"]),
+    st.sampled_from(["t1", "t2"]),
+)
+RECORDS = st.sampled_from([None, record(), DEAD, *map(pending, (Verb.CREATE, Verb.STOP, Verb.DELETE))])
+
+
+@given(ABOVES, st.none() | ABOVES, RECORDS, st.none() | st.just(THERE))
+def test_nothing_is_deleted_that_nobody_asked_to_delete(
+    above: Above, before: Above | None, known: InstanceRecord | None, server: CensusEntry | None
+) -> None:
+    if repair(above, before, known, server) is Repair.DELETE:
+        assert above.deleted or above.task_state == "deleting"
+
+
+@given(ABOVES, st.none() | ABOVES, RECORDS)
+def test_absence_in_the_site_deletes_nothing_above(
+    above: Above, before: Above | None, known: InstanceRecord | None
+) -> None:
+    what = repair(above, before, known, None)
+    assert what is not Repair.DELETE or above.task_state == "deleting"
+    assert what is not Repair.FAULT_BUILD or above.vm_state == "building"
+
+
+@pytest.mark.parametrize(
+    ("known", "began", "present", "expected"),
+    [
+        (DEAD, T0 + 1, False, True),
+        (DEAD, T0 + 1, True, False),
+        (DEAD, T0, False, False),
+        (DEAD, T0 - 1, False, False),
+        (record(), T0 + 1, False, False),
+        (pending(Verb.DELETE), T0 + 1, False, False),
+    ],
+)
+def test_a_tombstone_stays_until_a_later_census_lacks_the_server(
+    known: InstanceRecord, began: float, present: bool, expected: bool
+) -> None:
+    assert reconciler.droppable(known, began, present) is expected
