@@ -32,6 +32,7 @@ from proto.sealing import PrivateKey
 
 LOG = logging.getLogger(__name__)
 
+UNSET_TRANSPORT = "rabbit://"  # oslo.messaging's default
 
 class Bridge:
     """One process: many sites over one set of connections."""
@@ -43,13 +44,15 @@ class Bridge:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; Misconfigured if something is missing or unreachable at start."""
         conf = self._conf
+        transport = nova_rpc.transport(None)
+        if conf.transport_url == UNSET_TRANSPORT:
+            raise Misconfigured("[DEFAULT] transport_url is not set: it must be that of the cascading cell's Nova")
         key_text = settings.read_secret_file(conf.bridge.sealing_key_file, "[bridge] sealing_key_file")
         key = PrivateKey.parse(key_text, "[bridge] sealing_key_file")
         session = CloudSession.from_clouds_yaml(conf.cascading.cloud)
         await session.check("compute", "placement", "network", "image")
         store = await EtcdStore.connect(conf.etcd.endpoints, conf.etcd.ca_file, conf.etcd.cert_file, conf.etcd.key_file)
         road = await connect_road(conf)
-        transport = nova_rpc.transport(None)
         intake = Intake(road, key.public(), site_of)
         rpc = NovaRpc(transport, lambda incoming: self._receive(intake, incoming))
         await rpc.start()

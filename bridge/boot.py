@@ -198,8 +198,7 @@ class Boot:
 
     async def _requests(self, rpc: Rpc, instance: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the requested cards; none named means Nova's choice (Nova 34, network/neutron.py)."""
-        requested = unwrap(rpc.args.get("requested_networks") or {})
-        requests: list[dict[str, Any]] = requested.get("objects", [])
+        requests: list[dict[str, Any]] = unwrap(rpc.args.get("requested_networks")) or []
         if not requests:
             return [{"network_id": n["id"]} for n in (await self._neutron.networks_of(instance["project_id"]))[:1]]
         if requests[0].get("network_id") == NONE:

@@ -1,4 +1,4 @@
-"""What sites must have before a boot. Today: versions of flavors, counted up in etcd when a flavor's content changes."""
+"""What sites must have before a boot: versions of flavors, counted up in etcd when a flavor's content changes."""
 
 from typing import Any, Protocol
 

@@ -20,7 +20,7 @@ from bridge.publisher import Publisher, Superseded
 from bridge.removal import Removal
 from bridge.window import Window
 from proto import codec, streams, subjects, tracing
-from proto.errors import CascadeError, FaultCode, Malformed, Refused, Stale, Unavailable
+from proto.errors import FaultCode, Malformed, Refused, Stale, Unavailable
 from proto.jetstream import Delivery, JetStream, Pull
 from proto.messages import Fault, Rpc
 from proto.operations import BY_METHOD, Leaves, Operation, Verb
@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 FETCH_BATCH = 100
 FETCH_WAIT = 5.0  # s
 MAX_RETRY_WAIT = 30.0  # s between two tries of one RPC while something above is away
+BUG_TRIES = 3
 TERMINATE = "terminate_instance"
 
 
@@ -128,8 +129,8 @@ class Commands:
         self._instances.forget_lock(uuid)
 
     async def _until_done(self, flight: Flight, delivery: Delivery) -> None:
-        """Carry one RPC out, trying again for as long as something above is away."""
-        wait = 0.5
+        """Carry one RPC out, trying again for as long as something above is away; a bug of ours gets BUG_TRIES."""
+        wait, bugs = 0.5, 0
         while True:
             try:
                 await self._carry_out(flight)
@@ -145,10 +146,13 @@ class Commands:
             except Unavailable as error:
                 LOG.warning("instance=%s %s waits: %s", flight.rpc.uuid, flight.rpc.method, error)
                 wait = min(MAX_RETRY_WAIT, max(wait * 2, error.retry_after))
-            except CascadeError as error:
+            except Exception as error:
                 LOG.exception("instance=%s %s cannot be carried out", flight.rpc.uuid, flight.rpc.method)
-                await bury(self._road, self._site, delivery, str(error))
-                return
+                bugs += 1
+                if bugs == BUG_TRIES:
+                    await self._fault_bug(flight.rpc, error)
+                    await bury(self._road, self._site, delivery, repr(error))
+                    return
             try:
                 async with asyncio.timeout(wait):
                     await flight.superseded.wait()
@@ -294,6 +298,12 @@ class Commands:
         if row is not None:
             reason = "the instance was deleted meanwhile"
             await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=reason)
+
+    async def _fault_bug(self, rpc: Rpc, error: Exception) -> None:
+        """Leave the instance on our host and in no task, so that its tenant can still delete it."""
+        await self._publisher.withdraw(rpc.uuid)
+        await self._refuse(rpc, BY_METHOD.get(rpc.method), Fault(FaultCode.BUG, f"Cascade met a bug: {error!r}"))
+        await self._settle(rpc.uuid)
 
     async def _refuse(self, rpc: Rpc, row: Operation | None, fault: Fault) -> None:
         """End an operation above as Nova's reverts_task_state would: fault, no task, event with an error."""

@@ -1,6 +1,7 @@
 """Nova's RPCs into INTAKE: the token goes, secrets are sealed, one message per instance is stored.
 
-RabbitMQ hears an acknowledgement only after that. Any bridge may store for any site: only planning needs the site's ownership.
+RabbitMQ hears an acknowledgement only after that. Any bridge may store for any site: only planning needs
+the site's ownership.
 """
 
 import time

@@ -95,7 +95,6 @@ def validate(conf: Any) -> None:
     needed = {
         "[cascading] cloud": (conf.cascading.cloud, "the clouds.yaml entry of the cascading cloud's admin"),
         "[bridge] sealing_key_file": (conf.bridge.sealing_key_file, "the file with the bridges' private sealing key"),
-        "[DEFAULT] transport_url": (getattr(conf, "transport_url", None), "the transport_url of the cascading cell"),
     }
     for name, (value, meaning) in needed.items():
         if not value:

@@ -10,12 +10,20 @@ from proto.messages import Command, ServerState
 _MOST_DEAD = 20_000  # instances that are gone whose last generation is still remembered
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a command came from: what its observations are logged and traced under."""
+
+    request_id: str = ""  # of Nova above
+    headers: Mapping[str, str] = field(default_factory=dict)  # trace context
+
+
 @dataclass(slots=True)
 class Memory:
     """Facts by instance uuid (above). Only touched from the event loop."""
 
     generations: dict[str, int] = field(default_factory=dict)  # last command carried out
-    headers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # trace of that command
+    origins: dict[str, Origin] = field(default_factory=dict)  # of that command
     server_ids: dict[str, list[str]] = field(default_factory=dict)  # more than one only after a race of two creates
     uuids: dict[str, str] = field(default_factory=dict)  # by server id; a deleted server has no tags any more
     told: dict[str, tuple[int, ServerState]] = field(default_factory=dict)  # generation and state last published
@@ -28,7 +36,7 @@ class Memory:
         """The site accepted a command; what it leads to is looked for from monotonic ``look_at`` at the latest."""
         self.generations.pop(command.uuid, None)
         self.generations[command.uuid] = command.generation
-        self.headers[command.uuid] = headers
+        self.origins[command.uuid] = Origin(command.request_id, headers)
         self.told.pop(command.uuid, None)  # so that the next look is told, whatever it shows
         self.unseen[command.uuid] = look_at
         self.busy.set()
@@ -64,7 +72,7 @@ class Memory:
         """The instance has no server any more; only its generation is kept, against an older command."""
         for server_id in self.server_ids.pop(uuid, []):
             self.uuids.pop(server_id, None)
-        self.headers.pop(uuid, None)
+        self.origins.pop(uuid, None)
         self.told.pop(uuid, None)
         self.unseen.pop(uuid, None)
         self.deleting.discard(uuid)

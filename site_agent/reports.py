@@ -1,15 +1,18 @@
 """Observations on their way up."""
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from typing import Protocol
 
 from proto import codec, subjects, tracing
 from proto.errors import FaultCode
 from proto.jetstream import Headers
 from proto.messages import Command, Fault, Observation, Outcome, ServerState
+from site_agent import logs
 from site_agent.core.servers import told
-from site_agent.memory import Memory
+from site_agent.memory import Memory, Origin
 
 LOG = logging.getLogger(__name__)
 
@@ -37,18 +40,18 @@ class Reports:
         now = (generation, told(state))
         if self._memory.told.get(uuid) == now:
             return
-        with tracing.continued(self._memory.headers.get(uuid, {})), tracing.span("observe", instance=uuid):
+        with self._about_instance(uuid, generation):
             await self._publish(Observation(self._site, uuid, generation, time.time(), state))
-        self._memory.told[uuid] = now
-        LOG.info("instance=%s generation=%d is %s %s", uuid, generation, state.status, state.task_state or "")
+            self._memory.told[uuid] = now
+            LOG.info("server %s is %s %s", state.server_id, state.status, state.task_state or "")
 
     async def absent(self, uuid: str) -> None:
         """Tell that there is no such server, and forget it."""
         generation = self._memory.generations.get(uuid, 0)
-        with tracing.continued(self._memory.headers.get(uuid, {})), tracing.span("observe", instance=uuid):
+        with self._about_instance(uuid, generation):
             await self._publish(Observation(self._site, uuid, generation, time.time(), None, absent=True))
-        self._memory.forget(uuid)
-        LOG.info("instance=%s generation=%d is absent", uuid, generation)
+            self._memory.forget(uuid)
+            LOG.info("no server is left")
 
     async def attempt(self, command: Command, number: int) -> None:
         """Tell that a command was delivered again and is being tried: RETRYING without a fault.
@@ -60,6 +63,16 @@ class Reports:
     async def outcome(self, command: Command, outcome: Outcome, code: FaultCode, reason: str, number: int) -> None:
         """Tell that a command was not carried out, or not yet, and why."""
         await self._publish(self._about(command, outcome, Fault(code, reason), number))
+
+    @contextlib.contextmanager
+    def _about_instance(self, uuid: str, generation: int) -> Iterator[None]:
+        origin = self._memory.origins.get(uuid, Origin())
+        with (
+            logs.about(logs.Work(self._site, origin.request_id, uuid, generation)),
+            tracing.continued(origin.headers),
+            tracing.span("observe", instance=uuid),
+        ):
+            yield
 
     def _about(self, command: Command, outcome: Outcome, fault: Fault | None, number: int) -> Observation:
         return Observation(

@@ -68,7 +68,7 @@ def keypair_spec(instance: Plain) -> KeypairSpec | None:
     name = instance.get("key_name")
     if not name:
         return None
-    for keypair in (instance.get("keypairs") or {}).get("objects", []):
+    for keypair in instance.get("keypairs") or []:
         if keypair["name"] == name:
             return KeypairSpec(name, keypair["public_key"], keypair["fingerprint"], keypair.get("type") or "ssh")
     return None

@@ -127,8 +127,10 @@ def virtual_interface(uuid: str, port_id: str, mac: str, tag: str | None) -> Pri
     )
 
 
-def timestamp(moment: datetime.datetime) -> str:
-    """Return a time zone aware datetime as Nova's objects carry it."""
+def timestamp(moment: float | datetime.datetime) -> str:
+    """Return epoch seconds or a time zone aware datetime as Nova's objects carry it."""
+    if not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime.fromtimestamp(moment, datetime.UTC)
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -145,7 +147,7 @@ def unwrap(value: Any) -> Any:
     if isinstance(value, dict):
         if DATA in value:
             data = value[DATA]
-            if len(data) <= 5 and isinstance(data.get("objects"), list):
+            if isinstance(data.get("objects"), list):
                 return [unwrap(item) for item in data["objects"]]
             return {field: unwrap(item) for field, item in data.items()}
         return {field: unwrap(item) for field, item in value.items()}

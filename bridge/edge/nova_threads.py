@@ -30,6 +30,7 @@ class Threads:
                 future.set_exception(error) if error else future.set_result(result)
 
         def job() -> None:
+            outcome: tuple[T | None, Exception | None]
             try:
                 outcome = function(*args), None
             except Exception as error:  # noqa: BLE001 - raised again where it is awaited

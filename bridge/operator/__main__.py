@@ -5,10 +5,10 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC writes its own lines to stderr when etcd is away
 
+from bridge.operator import commands
 from bridge.operator.arguments import parser
 from bridge.operator.context import Context
 from proto.errors import CascadeError
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader, such as head, has gone
+        sys.stdout = None  # the reader, such as head, has gone
         return 1
     except Exception as error:
         if args.debug:
@@ -39,33 +39,19 @@ async def _run(args: argparse.Namespace, parsing: argparse.ArgumentParser) -> in
     async with Context(args.config_file) as context:
         match args.command:
             case "site add":
-                return await _site_add(args, parsing, context)
-            case other:
-                raise NotImplementedError(other)
-
-
-async def _site_add(args: argparse.Namespace, parsing: argparse.ArgumentParser, context: Context) -> int:
-    from bridge.operator import site_add
-    from bridge.operator.output import record
-
-    try:
-        hosts = site_add.parse_hosts(args.site, args.availability_zone)
-        servers = site_add.check_servers(args.nats_server or list(context.conf.nats.servers))
-    except site_add.UsageError as error:
-        parsing.error(str(error))
-    bundle = args.bundle or Path(f"{args.site}.bundle")
-    added = await site_add.add(context, args.site, hosts, bundle, servers)
-    fields = {
-        "site": args.site,
-        "hosts": [host.host for host in hosts],
-        "availability_zones": [host.availability_zone for host in hosts],
-        "nats_servers": servers,
-        "bundle": str(added.bundle),
-    }
-    print(record(fields, args.format), flush=True)
-    if site_add.only_loopback(servers):
-        print("cascade: only an agent on this machine can reach that NATS server; see --nats-server", file=sys.stderr)
-    return 0
+                return await commands.site_add(args, parsing, context)
+            case "site list":
+                return await commands.site_list(args, context)
+            case "site show":
+                return await commands.site_show(args, context)
+            case "site remove":
+                return await commands.site_remove(args, context)
+            case "instance list":
+                return await commands.instance_list(args, context)
+            case "instance show":
+                return await commands.instance_show(args, context)
+            case _:
+                return await commands.check(args, context)
 
 
 if __name__ == "__main__":

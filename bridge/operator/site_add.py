@@ -2,8 +2,8 @@
 
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bridge.core import keys
@@ -17,6 +17,9 @@ from proto.errors import Misconfigured, Unavailable
 from proto.messages import Bundle, SiteHost
 from proto.sealing import PrivateKey
 
+if TYPE_CHECKING:
+    from bridge.edge.etcd_store import EtcdStore
+
 MAX_ZONE = 255  # characters, Nova's limit
 HOST = re.compile(r"[A-Za-z0-9._-]{1,255}")  # what Nova's API takes as a host
 NATS_SCHEMES = ("nats", "tls", "ws", "wss")
@@ -25,15 +28,6 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 class UsageError(Exception):
     """The command line asks for something impossible; exit code 2."""
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What was made."""
-
-    spec: SiteSpec
-    bundle: Path
-    servers: list[str]
 
 
 def parse_hosts(site: str, zones: list[str]) -> list[SiteHost]:
@@ -85,41 +79,49 @@ def only_loopback(servers: list[str]) -> bool:
     return all(urlsplit(server).hostname in LOOPBACK for server in servers)
 
 
-async def add(context: Context, site: str, hosts: list[SiteHost], bundle: Path, servers: list[str]) -> Added:
+async def add(context: Context, site: str, hosts: list[SiteHost], bundle: Path, servers: list[str]) -> None:
     """Enrol a site. The bundle is written first, so that no spec ever waits for a site that nobody can start.
 
     Misconfigured if the site or the file exists; may then be repeated with another name.
     """
-    conf = context.conf
-    account = Key.parse(
-        context.secret(conf.nats.account_key_file, "[nats] account_key_file"), "[nats] account_key_file"
-    )
-    authority = context.secret(conf.nats.ca_file, "[nats] ca_file") if conf.nats.ca_file else None
+    conf = context.conf.nats
+    account = Key.parse(context.secret(conf.account_key_file, "[nats] account_key_file"), "[nats] account_key_file")
+    authority = context.secret(conf.ca_file, "[nats] ca_file") if conf.ca_file else None
     store = await context.store()
     if await store.get(keys.spec(site)):
         raise Misconfigured(f"site {site} exists already; see `cascade site show {site}`")
     credential = nats_jwt.site_credential(account, site)
     sealing = PrivateKey.generate()
     spec = SiteSpec(site, hosts, sealing.public().base64, credential.public_key, created_at=time.time())
-    content = Bundle(site, spec.epoch, hosts, servers, credential.creds, sealing.base64, authority)
+    _write(bundle, Bundle(site, spec.epoch, hosts, servers, credential.creds, sealing.base64, authority))
+    await _store(store, spec, bundle)
+
+
+def _write(path: Path, bundle: Bundle) -> None:
     try:
-        write_private(bundle, codec.to_json(content))
+        write_private(path, codec.to_json(bundle))
     except FileExistsError as error:
         raise Misconfigured(
-            f"{bundle} exists and is not overwritten; if it is left over from an add that did not finish, remove it"
+            f"{path} exists and is not overwritten; if it is left over from an add that did not finish, remove it"
         ) from error
     except OSError as error:
-        raise Misconfigured(f"cannot write {bundle}: {error.strerror}") from error
+        raise Misconfigured(f"cannot write {path}: {error.strerror}") from error
+
+
+async def _store(store: "EtcdStore", spec: SiteSpec, bundle: Path) -> None:
     from bridge.edge.etcd_store import Conflict
 
     try:
-        await store.put(keys.spec(site), codec.to_json(spec), expected=0)
+        await store.put(keys.spec(spec.site), codec.to_json(spec), expected=0)
     except Conflict as error:
-        bundle.unlink()
-        raise Misconfigured(f"site {site} was added by somebody else just now") from error
+        _withdraw(bundle)
+        raise Misconfigured(f"site {spec.site} was added by somebody else just now") from error
     except Unavailable as error:
         raise Unavailable(
-            f"{error}; site {site} may have been added or not: look with `cascade site show {site}`, "
+            f"{error}; site {spec.site} may have been added or not: look with `cascade site show {spec.site}`, "
             f"and if it is not there remove {bundle} and try again"
         ) from error
-    return Added(spec, bundle, servers)
+
+
+def _withdraw(bundle: Path) -> None:
+    bundle.unlink()

@@ -130,7 +130,7 @@ def show(stack: Stack, names: list[str]) -> None:
         for row in json.loads(stack.client(f"{site}-agent", "server", "list", "-f", "json")):
             top: dict[str, Any] = above.pop(row["Name"], {})
             upper = [str(top.get(key, "-")) for key in ("name", "status", "zone", "addresses")]
-            rows.append((*upper, site, row["Name"], row["Status"], _addresses(row["Networks"])))  # type: ignore[arg-type]
+            rows.append((*upper, site, row["Name"], row["Status"], _addresses(row["Networks"])))
     rows += [(s["name"], s["status"], s["zone"], s["addresses"], "-", "-", "-", "-") for s in above.values()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     print()

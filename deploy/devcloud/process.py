@@ -83,6 +83,7 @@ def start(command: Sequence[str], pid_file: Path, log: Path, env: Mapping[str, s
             )  # fmt: skip
         except OSError as error:
             raise not_runnable(command, error) from error
+    child.returncode = 0  # it is meant to outlive us: without this, Popen warns that it still runs
     fields = read_stat(child.pid)
     process = Process(child.pid, int(fields[19]) if fields else 0)
     pid_file.write_text(f"{process.pid} {process.starttime}\n")

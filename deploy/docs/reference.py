@@ -97,7 +97,9 @@ def _subjects() -> str:
     rows = [(f"`{re.sub(rf'[.]{shard}[.]', '.SHARD.', text)}`", inspect.getdoc(function)) for text, function in shown]
     publish, subscribe = subjects.site_permissions(SITE)
     allowed = [f"- publish `{text}`" for text in publish] + [f"- subscribe `{text}`" for text in subscribe]
-    note = f"\nA site's shard is one of {subjects.SHARDS}. The credential of a site named `{SITE}` may, and no more:\n\n"
+    note = (
+        f"\nA site's shard is one of {subjects.SHARDS}. The credential of a site named `{SITE}` may, and no more:\n\n"
+    )
     return _table(("subject", "carries"), rows) + note + "\n".join(allowed) + "\n"
 
 

@@ -14,11 +14,13 @@ CLOCK_SLACK = 2.0  # s an action may seem to begin before the command was issued
 async def reboot(site: Site, command: Command, repeated: bool) -> None:
     """Reboot the server, softly or hard, once.
 
-    Knows its earlier try by memory, and after a restart by the site's own instance action ``reboot``, begun by the
-    agent's user after the command was issued (an older reboot of the instance was settled before this one was).
+    Knows its earlier try by memory; where that does not reach (delivered again, or the agent is new), by the site's
+    own instance action ``reboot``, begun by the agent's user after the command was issued. Not looked for otherwise:
+    two reboots within CLOCK_SLACK of each other cannot be told apart by time.
     """
     server = await server_of(site, command)
-    if site.memory.was_carried_out(command) or await _ours_began(site, command, server):
+    unsure = repeated or command.uuid not in site.memory.generations
+    if site.memory.was_carried_out(command) or (unsure and await _ours_began(site, command, server)):
         if server.state.task_state in REBOOT_TASK_STATES:
             site.carried_out(command)
         else:

@@ -19,7 +19,8 @@ async def ensure_port(site: Site, uuid: str, spec: PortSpec, network: NetworkSpe
     """Return the id of an instance's port in the site; may be repeated.
 
     Creates first: Neutron keeps MAC addresses unique in a network, so an earlier try shows as a 409, and the common
-    case costs one call. Whose port it is says its description, set in that call. Refused(NETWORK) if the MAC or an address belongs to somebody else.
+    case costs one call. Whose port it is says its description, set in that call. Refused(NETWORK) if the MAC or an
+    address belongs to somebody else.
     """
     network_id = await ensure_network(site, network)
     subnets = await subnet_ids(site, network)

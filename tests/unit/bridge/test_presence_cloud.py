@@ -39,7 +39,11 @@ class Handler(BaseHTTPRequestHandler):
             self._serve(body)
 
     def do_GET(self) -> None:
-        self._serve(b"")
+        if self.path.rstrip("/") == "/v3":
+            links = [{"rel": "self", "href": f"{self.cloud.url}/v3/"}]
+            self._send(200, {"version": {"id": "v3.14", "status": "stable", "links": links}})
+        else:
+            self._serve(b"")
 
     def _token(self, request: dict[str, Any]) -> None:
         if request["auth"]["identity"]["password"]["user"]["password"] != PASSWORD:

@@ -91,13 +91,13 @@ def test_a_nameless_image_is_called_by_its_id() -> None:
     ("instance", "expected"),
     [
         ({}, None),
-        ({"key_name": None, "keypairs": {"objects": []}}, None),
+        ({"key_name": None, "keypairs": []}, None),
         ({"key_name": "mine", "keypairs": None}, None),
         (
-            {"key_name": "mine", "keypairs": {"objects": [
+            {"key_name": "mine", "keypairs": [
                 {"name": "other", "public_key": "o", "fingerprint": "o", "type": "ssh"},
                 {"name": "mine", "public_key": "k", "fingerprint": "f", "type": None},
-            ]}},
+            ]},
             KeypairSpec("mine", "k", "f", "ssh"),
         ),
     ],

@@ -1,0 +1,118 @@
+"""From the parsed command line to the work and back to the terminal. What a command needs is imported by it alone."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.operator.context import Context
+from bridge.operator.output import listing, record
+
+if TYPE_CHECKING:
+    from bridge.operator.site_view import SiteView
+
+
+def say(text: str) -> None:
+    """Tell the operator something that is not the result."""
+    print(f"cascade: {text}", file=sys.stderr, flush=True)
+
+
+async def site_add(args: argparse.Namespace, parser: argparse.ArgumentParser, context: Context) -> int:
+    """Enrol a site and, if asked, wait for Nova."""
+    from bridge.operator import site_add as adding
+
+    try:
+        hosts = adding.parse_hosts(args.site, args.availability_zone)
+        servers = adding.check_servers(args.nats_server or list(context.conf.nats.servers))
+    except adding.UsageError as error:
+        parser.error(str(error))
+    bundle = args.bundle or Path(f"{args.site}.bundle")
+    await adding.add(context, args.site, hosts, bundle, servers)
+    fields = {
+        "name": args.site,
+        "hosts": [host.host for host in hosts],
+        "availability_zones": [host.availability_zone for host in hosts],
+        "nats_servers": servers,
+        "bundle": str(bundle),
+    }
+    print(record(fields, args.format), flush=True)
+    if adding.only_loopback(servers):
+        say("only an agent on this machine can reach that NATS server; --nats-server says another")
+    if args.wait is not None:
+        from bridge.operator.above import Above
+        from bridge.operator.site_wait import until_schedulable
+
+        await until_schedulable(Above(await context.cloud()), hosts, args.wait, say)
+    return 0
+
+
+async def site_list(args: argparse.Namespace, context: Context) -> int:
+    """Show all sites."""
+    from bridge.operator import site_view
+
+    views = await site_view.all_sites(context)
+    print(listing([view.row() for view in views], site_view.COLUMNS, args.format))
+    _complain_of_nats(views)
+    return 0
+
+
+async def site_show(args: argparse.Namespace, context: Context) -> int:
+    """Show one site."""
+    from bridge.operator import site_view
+
+    view = await site_view.one_site(context, args.site)
+    print(record(view.fields(), args.format))
+    _complain_of_nats([view])
+    return 0
+
+
+def _complain_of_nats(views: "list[SiteView]") -> None:
+    trouble = {view.counts.trouble for view in views if view.counts.trouble}
+    for text in sorted(trouble):
+        say(f"waiting and pending are not known: {text}")
+
+
+async def site_remove(args: argparse.Namespace, context: Context) -> int:
+    """Give a site up."""
+    from bridge.operator import site_remove as removing
+
+    report = await removing.remove(context, args.site, args.forget)
+    fields = {
+        "name": report.site,
+        "removed_hosts": report.removed_hosts,
+        "kept_hosts": sorted(set(report.hosts) - set(report.removed_hosts)),
+        "instances_left_above": report.instances,
+        "records_dropped": report.records,
+    }
+    print(record(fields, args.format))
+    if report.instances:
+        say("its hosts are forced down: delete the instances above, then repeat the command")
+    if report.records:
+        say("servers of these records may live on in the site, tagged cascade:<uuid>")
+    say("stop its agent; the site's NATS credential stays valid until the account revokes it")
+    return 0
+
+
+async def instance_list(args: argparse.Namespace, context: Context) -> int:
+    """Show records of instances."""
+    from bridge.operator import instance_view
+
+    print(listing(await instance_view.rows(context, args.site), instance_view.COLUMNS, args.format))
+    return 0
+
+
+async def instance_show(args: argparse.Namespace, context: Context) -> int:
+    """Show the record of one instance."""
+    from bridge.operator import instance_view
+
+    print(record(await instance_view.fields(context, args.uuid), args.format))
+    return 0
+
+
+async def check(args: argparse.Namespace, context: Context) -> int:
+    """Show whether the cascading cloud is set up for Cascade."""
+    from bridge.operator import check as checking
+
+    findings = await checking.run(context)
+    print(listing([finding.row() for finding in findings], checking.COLUMNS, args.format))
+    return int(any(finding.wrong for finding in findings))

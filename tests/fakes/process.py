@@ -1,0 +1,122 @@
+"""A program that can be killed at any call it makes to the world outside, without a last word."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any
+
+_current: ContextVar["Process | None"] = ContextVar("process", default=None)
+
+Pause = Callable[[], Awaitable[None]]
+Describe = Callable[..., str]
+Said = Callable[..., None]
+
+KILL_TIMEOUT = 60.0  # virtual s
+
+
+async def _no_pause() -> None:
+    await asyncio.sleep(0)
+
+
+class Process:
+    """Tasks that die together. ``pause`` is awaited before and after each call outside: the length of a way."""
+
+    def __init__(self, name: str, pause: Pause = _no_pause) -> None:
+        self.name = name
+        self.alive = True
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.armed: list[tuple[str, str]] = []  # ("before" or "after", part of a call's description)
+        self.on_crash: Callable[[str], None] = lambda _where: None
+        self._pause = pause
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str | None = None) -> asyncio.Task[Any]:
+        """Run a coroutine as part of this process."""
+        token = _current.set(self)
+        try:
+            return asyncio.get_running_loop().create_task(work, name=name)
+        finally:
+            _current.reset(token)
+
+    def crash_at(self, when: str, what: str) -> None:
+        """Die the next time a call whose description holds ``what`` is reached; ``when``: before or after it."""
+        self.armed.append((when, what))
+
+    def kill(self) -> None:
+        """Die now: no call of this process reaches the world any more."""
+        self.alive = False
+        for task in list(self.tasks):
+            task.cancel()
+
+    async def ended(self) -> None:
+        """Wait until all tasks are gone; RuntimeError if one does not let itself be cancelled."""
+        while pending := {task for task in self.tasks if not task.done()}:
+            for task in pending:
+                task.cancel()
+            done, _ = await asyncio.wait(pending, timeout=KILL_TIMEOUT)
+            if not done:
+                raise RuntimeError(f"{self.name} does not die: {pending}")
+
+    async def reach(self, when: str, what: str) -> None:
+        """Pass a point before or after a call outside; CancelledError if the process dies or is dead."""
+        self.check()
+        await self._pause()
+        self.check()
+        for armed in self.armed:
+            if armed[0] == when and armed[1] in what:
+                self.armed.remove(armed)
+                self.on_crash(f"{when} {what}")
+                self.kill()
+                break
+        self.check()
+
+    def check(self) -> None:
+        """Raise CancelledError in a dead process."""
+        if not self.alive:
+            raise asyncio.CancelledError
+
+    async def call(self, what: str, effect: Callable[[], Awaitable[Any]]) -> Any:
+        """Have an effect outside, with a way there and a way back; a process may die on either."""
+        await self.reach("before", what)
+        try:
+            return await effect()
+        finally:
+            await self.reach("after", what)
+
+
+class Edge:
+    """An object of the world outside as one process sees it: every coroutine method is a call."""
+
+    def __init__(self, process: Process, outside: Any, describe: Describe, said: Said | None = None) -> None:
+        self._process = process
+        self._outside = outside
+        self._describe = describe
+        self._said = said
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._outside, name)
+        if not inspect.iscoroutinefunction(method):
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            async def effect() -> Any:
+                result = await method(*args, **kwargs)
+                if self._said is not None:
+                    self._said(self._process, name, args, kwargs, result)
+                return result
+
+            return await self._process.call(self._describe(name, args, kwargs), effect)
+
+        return call
+
+
+def task_factory(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+    """Note every task with the process that makes it; set it on the loop."""
+    task = asyncio.Task(work, loop=loop, **options)
+    process = _current.get()
+    if process is not None:
+        process.tasks.add(task)
+        task.add_done_callback(process.tasks.discard)
+        if not process.alive:
+            task.cancel()
+    return task
