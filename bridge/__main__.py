@@ -34,6 +34,7 @@ LOG = logging.getLogger(__name__)
 
 UNSET_TRANSPORT = "rabbit://"  # oslo.messaging's default
 
+
 class Bridge:
     """One process: many sites over one set of connections."""
 

@@ -20,6 +20,7 @@ async def census(site: Site, query: Query) -> Reply:
         page = await site.servers.page(query.marker)
     except Refused as error:
         return Reply(fault=Fault(FaultCode.CONFLICT, f"begin the census again: {error.message}"))
+    page.must_be_complete()
     entries, marker = fit(page.servers)
     return Reply(servers=entries, marker=marker or page.marker)
 

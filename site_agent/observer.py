@@ -80,13 +80,13 @@ class Observer:
 
     async def _list_all(self, generations: Mapping[str, int]) -> None:
         """Tell of every tagged server; look at those that are known but were not listed."""
-        missing, marker = set(self._memory.uuids), ""
-        while True:
+        missing, marker, more = set(self._memory.uuids), "", True
+        while more:
             page = await self._site.servers.page(marker)
             missing.difference_update(server.server_id for server in page.servers)
             await self._consider_all(page.servers, generations)
-            if not (marker := page.marker):
-                break
+            marker = page.marker
+            more = bool(marker)
         for server_id in missing:
             if uuid := self._memory.uuids.get(server_id):
                 self._memory.unseen[uuid] = 0.0

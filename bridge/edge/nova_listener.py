@@ -18,13 +18,13 @@ from typing import Any
 
 import amqp.exceptions
 import kombu.exceptions
-from oslo_messaging._drivers import common, impl_rabbit
+from oslo_messaging._drivers import common
 
-from proto.errors import CascadeError, Misconfigured
+from bridge.edge.nova_queues import Done, Queues
+from proto.errors import Misconfigured
 
 LOG = logging.getLogger(__name__)
 
-TOPICS = ("compute", "compute-alt")  # Nova 33 and later send some methods to the second one
 PREFETCH = 16  # unacknowledged messages of one queue: a site whose messages cannot be stored blocks only itself
 READ_TIMEOUT = 5  # s for the rest of a frame that has begun
 IDLE_BEAT = 5.0  # s between two looks at a connection without AMQP heartbeats
@@ -33,8 +33,6 @@ STEADY = 5  # s after which a connection was a good one
 COMPLAINT_INTERVAL = 60  # s between two log lines about a server that is away
 
 CONNECTION_ERRORS = (OSError, kombu.exceptions.OperationalError, amqp.exceptions.AMQPError)
-
-Done = Callable[[CascadeError | None], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -49,10 +47,10 @@ class Delivery:
 
 
 class Listener:
-    """Consumes ``compute.<host>`` and ``compute-alt.<host>`` of the hosts it was told to serve.
+    """Consumes the queues of the hosts it was told to serve, reconnecting for ever.
 
-    ``received`` and every ``done`` are called in the listener's thread. Methods may be called from any thread and
-    return at once, except start and stop.
+    ``received`` and every ``done`` are called in the listener's thread. Methods may be called from any thread after
+    start, and return at once, except start and stop.
     """
 
     def __init__(self, transport: Any, received: Callable[[Delivery], None], prefetch: int = PREFETCH) -> None:
@@ -60,16 +58,15 @@ class Listener:
         self._received = received
         self._prefetch = prefetch
         self._amqp: Any = None  # oslo's Connection: holds kombu's, which holds py-amqp's
+        self._queues: Queues
         self._poll = select.poll()
-        self._wanted: dict[str, list[Any]] = {}  # host -> its Consumers; this and the next three: thread only
-        self._consumed: set[str] = set()
-        self._waiting: list[tuple[set[str], Done]] = []
-        self._beat_due = 0.0
+        self._signal: socket.socket
+        self._woken: socket.socket
         self._tasks: deque[Callable[[], None]] = deque()
-        self._signal, self._woken = socket.socketpair()
-        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nova-listener", daemon=True)
-        self._last_complaint = float("-inf")
+        self._stopping = threading.Event()
+        self._beat_due = 0.0  # monotonic s
+        self._last_complaint = float("-inf")  # monotonic s
         self.session = 0  # changes whenever the connection is made or lost
         self.connected = False
 
@@ -88,44 +85,35 @@ class Listener:
         except CONNECTION_ERRORS as error:
             raise Misconfigured(f"cannot use RabbitMQ at {self.place}: {error}; check transport_url") from error
         self._amqp.rabbit_qos_prefetch_count = self._prefetch  # oslo sets it on every new channel, per consumer
+        self._amqp._set_qos(self._amqp.channel)
+        self._queues = Queues(self._amqp, self._driver._default_exchange, self._take)
+        self._signal, self._woken = socket.socketpair()
         self._signal.setblocking(False)
-        self._woken.setblocking(False)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
         """Close the connection; RabbitMQ gives what is unacknowledged to the next consumer. Blocks up to timeout s."""
-        self._stopping.set()
-        self._wake()
         if self._thread.is_alive():
+            self._stopping.set()
+            self._wake()
             self._thread.join(timeout)
 
     def serve(self, hosts: Iterable[str], done: Done) -> None:
-        """Consume the hosts' queues from now on and after every reconnect, then ``done``. May be repeated.
+        """Consume these hosts' queues too, now and after every reconnect, then ``done``. May be repeated.
 
         ``done`` gets Misconfigured if a queue exists with other properties; that host is then not served.
         """
         names = set(hosts)
-
-        def add() -> None:
-            for host in names - self._wanted.keys():
-                self._wanted[host] = [self._consumer(host, topic) for topic in TOPICS]
-            self._waiting.append((names, done))
-
-        self._do(add)
+        self._do(lambda: self._queues.want(names, done))
 
     def forget(self, hosts: Iterable[str], done: Done) -> None:
         """Stop consuming; the queues stay, so that messages wait for the next owner. Then ``done``."""
         names = set(hosts)
 
         def drop() -> None:
-            consumed = names & self._consumed
-            self._consumed -= names
-            consumers = {host: self._wanted.pop(host, []) for host in names}
             try:
-                for host in consumed:
-                    for consumer in consumers[host]:
-                        consumer.cancel(consumer.queue_name)
-            finally:  # if it failed the session ends, and the next one does not have these consumers
+                self._queues.drop(names)
+            finally:
                 done(None)
 
         self._do(drop)
@@ -155,8 +143,12 @@ class Listener:
     def _wake(self) -> None:
         try:
             self._signal.send(b"\0")
-        except BlockingIOError:
-            return  # full of wake-ups already
+        except OSError:
+            return  # full of wake-ups already, or stopped
+
+    def _take(self, host: str, message: Any) -> None:
+        info = message._raw_message.delivery_info
+        self._received(Delivery(host, dict(message), bool(info["redelivered"]), self.session, info["delivery_tag"]))
 
     def _run(self) -> None:
         failures = 0
@@ -179,7 +171,7 @@ class Listener:
         self._connect()
         while not self._stopping.is_set():
             self._run_tasks()
-            self._consume_wanted()
+            self._queues.bring_up()
             if self._wait_for_bytes():
                 try:
                     self._amqp.connection.connection.blocking_read(READ_TIMEOUT)  # one frame
@@ -187,14 +179,14 @@ class Listener:
                     LOG.debug("half a frame for %s s", READ_TIMEOUT)
 
     def _connect(self) -> None:
-        kombu_connection = self._amqp.connection
-        others = len(kombu_connection.alt or ())
-        kombu_connection.ensure_connection(max_retries=others, interval_start=0, interval_step=0, interval_max=0)
+        connection = self._amqp.connection
+        others = len(connection.alt or ())
+        connection.ensure_connection(max_retries=others, interval_start=0, interval_step=0, interval_max=0)
         if self._amqp.channel is None:
-            self._amqp._set_current_channel(kombu_connection.channel())
+            self._amqp._set_current_channel(connection.channel())
             self._amqp.set_transport_socket_timeout()
         self._poll = select.poll()
-        self._poll.register(kombu_connection.connection.transport.sock, select.POLLIN)
+        self._poll.register(connection.connection.transport.sock, select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
         self._beat_due = 0.0
         self.session += 1
@@ -204,7 +196,7 @@ class Listener:
     def _lose(self) -> None:
         self.session += 1
         self.connected = False
-        self._consumed.clear()
+        self._queues.lost()
         self._amqp.channel = None
         self._amqp.connection.collect()  # closes the socket without a word: the server may be gone
 
@@ -212,75 +204,28 @@ class Listener:
         while self._tasks:
             self._tasks.popleft()()
 
-    def _consume_wanted(self) -> None:
-        if len(self._consumed) < len(self._wanted):
-            for host in self._wanted.keys() - self._consumed:
-                try:
-                    for consumer in self._wanted[host]:
-                        consumer.declare(self._amqp)
-                        consumer.consume(self._amqp, consumer.queue_name)
-                except amqp.exceptions.PreconditionFailed as error:
-                    self._refuse(host, error)
-                    raise
-                self._consumed.add(host)
-        while self._waiting:
-            self._waiting.pop()[1](None)
-
-    def _refuse(self, host: str, error: Exception) -> None:
-        """Give a host up if somebody waits for it; one that worked before is tried again for ever."""
-        for names, done in [pair for pair in self._waiting if host in pair[0]]:
-            self._waiting.remove((names, done))
-            self._wanted.pop(host, None)
-            done(
-                Misconfigured(
-                    f"the Nova queues of {host} have other properties ({error}); [oslo_messaging_rabbit] must be "
-                    "as in the cloud's nova.conf"
-                )
-            )
-
-    def _consumer(self, host: str, topic: str) -> Any:
-        """Return the same Consumer that oslo's declare_topic_consumer would make for a server of this topic."""
-        connection = self._amqp
-        return impl_rabbit.Consumer(
-            exchange_name=self._driver._default_exchange,
-            queue_name=f"{topic}.{host}",
-            routing_key=f"{topic}.{host}",
-            type="topic",
-            durable=connection.durable,
-            exchange_auto_delete=connection.amqp_auto_delete,
-            queue_auto_delete=connection.amqp_auto_delete,
-            callback=lambda message: self._received(self._delivery(host, message)),
-            rabbit_ha_queues=connection.rabbit_ha_queues,
-            enable_cancel_on_failover=connection.enable_cancel_on_failover,
-            rabbit_quorum_queue=connection.rabbit_quorum_queue,
-            rabbit_quorum_queue_config=connection.rabbit_quorum_queue_config,
-        )
-
-    def _delivery(self, host: str, message: Any) -> Delivery:
-        info = message._raw_message.delivery_info
-        return Delivery(host, dict(message), bool(info["redelivered"]), self.session, info["delivery_tag"])
-
     def _wait_for_bytes(self) -> bool:
         """Wait for a frame or a task, whichever is first; True if a frame has begun."""
         now = time.monotonic()
         if now >= self._beat_due:
             self._amqp._heartbeat_check()
             self._beat_due = now + (self._amqp._heartbeat_wait_timeout or IDLE_BEAT)
-        transport = self._amqp.connection.connection.transport
-        if getattr(transport.sock, "pending", int)():  # TLS has decrypted more than was read
-            return True
-        ready = self._poll.poll(0 if self._tasks else (self._beat_due - now) * 1000)
-        for descriptor, _ in ready:
-            if descriptor == self._woken.fileno():
-                self._woken.recv(4096)
-        return any(descriptor != self._woken.fileno() for descriptor, _ in ready)
+        if getattr(self._amqp.connection.connection.transport.sock, "pending", int)():
+            return True  # TLS has decrypted more than was read
+        wakened = self._woken.fileno()
+        ready = {descriptor for descriptor, _ in self._poll.poll(0 if self._tasks else (self._beat_due - now) * 1000)}
+        if wakened in ready:
+            self._woken.recv(4096)
+        return bool(ready - {wakened})
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next try, running tasks: without a connection they only change what is wanted."""
         until = time.monotonic() + seconds
         while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
             self._run_tasks()
-            if select.select([self._woken], [], [], left)[0]:
+            waker = select.poll()
+            waker.register(self._woken, select.POLLIN)
+            if waker.poll(left * 1000):
                 self._woken.recv(4096)
 
     def _complain(self, error: Exception) -> None:
@@ -290,11 +235,14 @@ class Listener:
             LOG.warning("RabbitMQ at %s is away, trying again: %s", self.place, error)
 
     def _close(self) -> None:
+        connection = self._amqp.connection
         try:
             self._run_tasks()
             self._amqp.close()
         except CONNECTION_ERRORS as error:
             LOG.info("closing the connection to RabbitMQ: %s", error)
+            connection.collect()
         finally:
-            if self._amqp.connection is not None:
-                self._amqp.connection.collect()
+            self.connected = False
+            self._signal.close()
+            self._woken.close()

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parsing = parser()
     args = parsing.parse_args(arguments)
+    logging.basicConfig(level=logging.DEBUG if args.debug else logging.CRITICAL)  # what matters comes as an error
     try:
         return asyncio.run(_run(args, parsing))
     except CascadeError as error:

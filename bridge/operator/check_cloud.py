@@ -69,7 +69,9 @@ async def _service_role(context: Context, session: CloudSession) -> Finding:
     roles = sorted({raw["role"]["name"] for raw in found["role_assignments"]})
     if "service" in roles:
         return ok(check, f"{name} has {', '.join(roles)}")
-    return warning(check, f"{name} has only {', '.join(roles)}: volumes need it", mend.format(user=name, project=project))
+    return warning(
+        check, f"{name} has only {', '.join(roles)}: volumes need it", mend.format(user=name, project=project)
+    )
 
 
 async def _hosts(session: CloudSession, hosts: list[SiteHost]) -> list[Finding]:
@@ -108,7 +110,9 @@ async def _zones(session: CloudSession, hosts: list[SiteHost]) -> list[Finding]:
     aggregates = (await _get(session, "compute", "/os-aggregates"))["aggregates"]
     findings = []
     for zone in sorted({host.availability_zone for host in hosts}):
-        inside = {name for raw in aggregates if raw["metadata"].get("availability_zone") == zone for name in raw["hosts"]}
+        inside = {
+            name for raw in aggregates if raw["metadata"].get("availability_zone") == zone for name in raw["hosts"]
+        }
         strangers = sorted(inside - ours)
         if strangers:
             mend = f"openstack aggregate remove host AGGREGATE {strangers[0]}, unless it is meant"

@@ -115,4 +115,4 @@ async def check(args: argparse.Namespace, context: Context) -> int:
 
     findings = await checking.run(context)
     print(listing([finding.row() for finding in findings], checking.COLUMNS, args.format))
-    return int(any(finding.wrong for finding in findings))
+    return int(checking.failed(findings))

@@ -1,4 +1,4 @@
-"""`cascade site remove`: gives a site up. Every step may be repeated, so a run that was cut short is simply run again."""
+"""`cascade site remove`: gives a site up. Every step may be repeated: a run that was cut short is run again."""
 
 import asyncio
 import json

@@ -58,7 +58,7 @@ def enrol(stack: Stack, zone: str) -> None:
     """Enrol each site under its zone, anew if it has another one, and start its agent."""
     known = stack.sites()
     for site, wanted in zones(zone).items():
-        present = [host["availability_zone"] for host in known.get(site, {}).get("hosts", [])]
+        present = known.get(site, {}).get("availability_zones", [])
         if present and present != [wanted]:
             _withdraw(stack, site, present[0])
             present = []

@@ -1,4 +1,4 @@
-"""`python -m deploy.nats DIRECTORY`: makes keys, bridge credentials and nats-server.conf for a production server."""
+"""`python -m deploy.nats init DIRECTORY`: makes all keys, the bridges' credentials and nats-server.conf."""
 
 import argparse
 import sys
@@ -12,6 +12,7 @@ from proto.errors import CascadeError
 def main() -> int:
     """Write the files and say what to do with them; keys that exist are kept."""
     parser = argparse.ArgumentParser(prog="python -m deploy.nats", description=__doc__)
+    parser.add_argument("command", choices=["init"])
     parser.add_argument("directory", type=Path, help="where keys and configuration go")
     parser.add_argument("--name", default="cascade-1", help="server name, unique in a cluster")
     parser.add_argument("--host", default="0.0.0.0")
@@ -27,12 +28,14 @@ def main() -> int:
     server = Server(args.name, args.host, args.port, args.store, not args.no_sync_always, args.certificate, args.key)
     try:
         files.prepare(server)
+        sealing_key = files.sealing_key()
     except (CascadeError, OSError) as error:
         print(f"deploy.nats: {error}", file=sys.stderr)
         return 1
     print(f"run: nats-server --config {files.config}")
     print(f"[nats] credentials_file = {files.bridge_credentials}   (every bridge)")
     print(f"[nats] account_key_file = {files.account_key}   (where `cascade site add` runs)")
+    print(f"[bridge] sealing_key_file = {sealing_key}   (every bridge)")
     return 0
 
 

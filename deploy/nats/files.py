@@ -13,6 +13,7 @@ from pathlib import Path
 from bridge.edge import nats_jwt
 from bridge.edge.nats_jwt import Key, Server, Trust
 from bridge.operator.private_file import write_private
+from proto.sealing import PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,13 @@ class NatsFiles:
         if not self.bridge_credentials.exists():
             write_private(self.bridge_credentials, nats_jwt.bridge_credential(account, "bridge").creds.encode())
         self.config.write_text(nats_jwt.server_config(Trust.establish(operator, system, account), server))
+
+    def sealing_key(self) -> Path:
+        """Return the file with the bridges' private sealing key, made if it is missing; not NATS's, but kept beside."""
+        path = self.directory / "bridge-sealing.key"
+        if not path.exists():
+            write_private(path, f"{PrivateKey.generate().base64}\n".encode())
+        return path
 
     def account(self) -> Key:
         """Return the account's key."""

@@ -18,9 +18,11 @@ class Images:
 
     async def with_hash(self, hash_value: str) -> list[Image]:
         """Return the images with this os_hash_value."""
-        query = {"os_hash_value": hash_value, "limit": 100}
-        answer = await self._cloud.request(Service.IMAGE, "GET", "/images", params=query)
-        return [_image(document) for document in checked(answer)["images"]]
+        return await self._list(os_hash_value=hash_value)
+
+    async def carried(self, image_id: str) -> list[Image]:
+        """Return the images that say they are the copy of an image above, finished or not."""
+        return await self._list(**{IMAGE_PROPERTY: image_id})
 
     async def create(self, spec: ImageSpec, properties: Mapping[str, str]) -> str:
         """Make an empty private image and return its id; Refused(IMAGE) if Glance does not take it as it is."""
@@ -52,6 +54,11 @@ class Images:
         answer = await self._cloud.request(Service.IMAGE, "DELETE", f"/images/{image_id}")
         if answer.status != 404:
             checked(answer, FaultCode.IMAGE)
+
+    async def _list(self, **query: str) -> list[Image]:
+        params = {"limit": 100, **query}
+        answer = await self._cloud.request(Service.IMAGE, "GET", "/images", params=params)
+        return [_image(document) for document in checked(answer)["images"]]
 
 
 def _image(document: Mapping[str, Any]) -> Image:

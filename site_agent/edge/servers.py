@@ -19,8 +19,13 @@ class Page:
     """Some servers, and where the site's list goes on."""
 
     servers: list[Server]
-    marker: str  # empty = complete
+    marker: str  # empty = the last page
     date: float | None  # the site's clock when it answered, if it says so
+
+    def must_be_complete(self) -> None:
+        """Raise Unavailable if servers are hidden by a cell that does not answer."""
+        if any(server.partial for server in self.servers):
+            raise _cell_down()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +55,22 @@ class Servers:
             return None
         server = read(checked(answer)["server"])
         if server.partial:
-            raise Unavailable("the server's cell in the site does not answer", CELL_DOWN)
+            raise _cell_down()
         return server
 
     async def page(self, marker: str = "") -> Page:
-        """Return a page of all servers; Unavailable if a cell of the site does not answer.
+        """Return a page of all servers. In the first one those of a cell that does not answer are ``partial``.
 
         Nova leaves out a cell that is down without a word as soon as a query filters or pages, so the first page is
         asked for without either (microversion 2.69 then shows what it misses as UNKNOWN).
         """
-        page = await self._page({"limit": PAGE, "marker": marker} if marker else {})
-        if any(server.partial for server in page.servers):
-            raise Unavailable("a cell of the site does not answer", CELL_DOWN)
-        return page
+        return await self._page({"limit": PAGE, "marker": marker} if marker else {})
 
     async def all_cells_answer(self) -> None:
         """Raise Unavailable if a look by tag may have missed a server because its cell is down."""
         answer = await self._cloud.request(Service.COMPUTE, "GET", "/servers")
         if any(entry.get("status") == "UNKNOWN" for entry in checked(answer)["servers"]):
-            raise Unavailable("a cell of the site does not answer", CELL_DOWN)
+            raise _cell_down()
 
     async def changed_since(self, moment: float) -> AsyncIterator[Page]:
         """Yield pages of what changed since a time of the site's clock (epoch s), deleted servers included."""
@@ -138,3 +140,7 @@ class Servers:
         if not unlocked.ok:
             raise problem(unlocked)
         return await self._cloud.request(Service.COMPUTE, method, path, json=body)
+
+
+def _cell_down() -> Unavailable:
+    return Unavailable("a cell of the site does not answer", CELL_DOWN)

@@ -4,18 +4,21 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import AsyncGenerator
 
 from proto import codec, subjects
 from proto.errors import CascadeError, FaultCode, Refused, Unavailable
 from proto.messages import Ask, ImageSpec, Reply
 from site_agent.core.matching import carried_properties, matching_image
+from site_agent.core.servers import seconds
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
 
 CHUNK = 512 * 1024  # bytes
 AHEAD = 4  # chunks asked for at a time: 2 MiB of memory, and no wait for the link's round trip between two
+ABANDONED = 6 * 3600.0  # s after which an image that is not active is nobody's transfer any more
 ASK_TIMEOUT = 30.0  # s
 ASK_TRIES = 5
 ASK_PAUSE = 2.0  # s between two tries
@@ -37,6 +40,7 @@ async def _ensure(site: Site, spec: ImageSpec) -> str:
     found = matching_image(spec, await site.images.with_hash(spec.hash_value))
     if found:
         return found.image_id
+    await _discard_abandoned(site, spec)
     LOG.info("carrying image %s (%d bytes)", spec.image_id, spec.size)
     image_id = await _create(site, spec)
     try:
@@ -61,6 +65,14 @@ async def _create(site: Site, spec: ImageSpec) -> str:
             raise
         LOG.warning("the site refuses the properties of image %s: %s", spec.image_id, error)
         return await site.images.create(spec, {})
+
+
+async def _discard_abandoned(site: Site, spec: ImageSpec) -> None:
+    """Delete halves that an agent left behind when it died; a younger one may be another agent's transfer."""
+    oldest = site.clock.now(time.time()) - ABANDONED
+    for image in await site.images.carried(spec.image_id):
+        if image.status in ("queued", "saving") and (seconds(image.created) or oldest) < oldest:
+            await _discard(site, image.image_id)
 
 
 async def _discard(site: Site, image_id: str) -> None:

@@ -4,6 +4,8 @@ import base64
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from deploy.demo.stack import Stack
 from tests.e2e.clouds import CHANGE, Tenant, User, eventually
@@ -13,7 +15,11 @@ from tests.e2e.conftest import tagged
 @pytest.fixture(scope="module")
 def keypair(tenant: Tenant) -> str:
     """A keypair of the tenant above."""
-    tenant.connection.compute.post("/os-keypairs", json={"keypair": {"name": "e2e", "type": "ssh"}})
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    text = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    body = {"keypair": {"name": "e2e", "type": "ssh", "public_key": text}}
+    tenant.connection.compute.delete("/os-keypairs/e2e")
+    assert tenant.connection.compute.post("/os-keypairs", json=body).status_code == 201
     return "e2e"
 
 

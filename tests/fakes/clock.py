@@ -93,6 +93,6 @@ def _replace_defaults(kind: type, clock: Clock, undo: list[Callable[[], None]]) 
     defaults = getattr(kind.__init__, "__kwdefaults__", None) or {}
     virtual = {time.time: clock.time, time.monotonic: clock.monotonic}
     for name, value in list(defaults.items()):
-        if value in virtual.keys():
+        if value in virtual:
             defaults[name] = virtual[value]
             undo.append(lambda name=name, value=value: defaults.__setitem__(name, value))  # type: ignore[misc]

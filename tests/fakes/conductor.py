@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.edge.nova_conductor import InstanceGone, ServiceGone, TaskStateChanged
-from bridge.edge.nova_objects import DATA, primitive
+from bridge.edge.nova_objects import DATA
 from proto.errors import Unavailable
 
 VERSION = 74
@@ -34,7 +34,12 @@ class FakeConductor:
     def add(self, uuid: str, **fields: Any) -> Row:
         """Insert an instance as nova-api and the scheduler leave it."""
         row: Row = {"id": len(self.instances) + 1, "uuid": uuid, "deleted": False, "updated_at": self._now()}
-        row |= {"vm_state": "building", "task_state": "scheduling", "power_state": 0, "info_cache": {"network_info": "[]"}}
+        row |= {
+            "vm_state": "building",
+            "task_state": "scheduling",
+            "power_state": 0,
+            "info_cache": {"network_info": "[]"},
+        }
         row |= {"host": None, "node": None, "compute_id": None, "launched_on": None, **fields}
         self.instances[uuid] = row
         return row
@@ -201,6 +206,11 @@ class FakeConductor:
             raise Unavailable("nova-conductor does not answer", retry_after=5.0)
 
 
-def wrapped(name: str, **fields: Any) -> Row:
+def wrapped(kind: str, /, **fields: Any) -> Row:
     """Return an object as nova-conductor casts it: newest fields, nested objects wrapped."""
-    return primitive(name, fields, ())
+    return {
+        "nova_object.name": kind,
+        "nova_object.namespace": "nova",
+        "nova_object.version": "9.9",
+        "nova_object.data": fields,
+    }
