@@ -132,10 +132,7 @@ class Heartbeats:
         except ServiceGone:
             if self._hearts.get(heart.host) is heart:
                 self.drop(heart.host)
-            LOG.error(
-                "host=%s: its Nova service was deleted, the host stops; `cascade site` can register it again",
-                heart.host,
-            )
+            LOG.error("host=%s: its Nova service was deleted, the host stops", heart.host)
             self._tell(heart, sent_at, None)
         except CascadeError as error:
             self._version_read_at = float("-inf")  # perhaps Nova was upgraded

@@ -28,15 +28,19 @@ class Conductor(Protocol):
         """Create it, or return the one that is there."""
         ...
 
+    async def set_service_disabled(self, service_id: int, version: int, disabled: bool, reason: str | None) -> None:
+        """Disable or enable it; unlike the REST API this calls nobody back."""
+        ...
+
     async def get_compute_node(self, host: str) -> Mapping[str, Any] | None:
         """Return the host's only compute node."""
         ...
 
-    async def create_compute_node(self, fields: dict[str, Any]) -> Mapping[str, Any]:
+    async def create_compute_node(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Create it."""
         ...
 
-    async def save_compute_node(self, node_id: int, fields: dict[str, Any]) -> object:
+    async def save_compute_node(self, node_id: int, fields: Mapping[str, Any]) -> object:
         """Change some fields of it."""
         ...
 
@@ -63,10 +67,6 @@ class Placement(Protocol):
 
 class NovaApi(Protocol):
     """What registering needs of Nova's REST API."""
-
-    async def set_disabled(self, service: str, disabled: bool, reason: str | None = None) -> None:
-        """Disable or enable a service."""
-        ...
 
     async def ensure_in_zone(self, host: str, zone: str) -> None:
         """Put the host into its availability zone."""
@@ -110,7 +110,6 @@ class HostPresence:
         self._site = site
         self._edges = edges
         self._on_change = on_change
-        self._service_uuid = ""
         self._switched_at = float("-inf")  # monotonic s
         self._shown: tuple[Inventory, frozenset[str]] | None = None
         self._shown_at = float("-inf")  # monotonic s
@@ -132,7 +131,6 @@ class HostPresence:
         if node is None:
             node = await edges.conductor.create_compute_node(inventory.compute_node(host, self._site, None))
         await edges.placement.ensure_provider(str(node["uuid"]), host)
-        self._service_uuid = str(service["uuid"])
         self.node = Node(host, host, int(node["id"]), int(service["id"]), str(node["uuid"]))
 
     async def join_zone(self) -> None:
@@ -165,14 +163,16 @@ class HostPresence:
         if inventory.switch(self.disabled, self.reason, live, obstacle) is None:
             return
         # Since the last heartbeat an operator may have disabled it for reasons of his own: look before writing.
-        service = await self._edges.conductor.get_service(self.spec.host)
+        conductor = self._edges.conductor
+        service = await conductor.get_service(self.spec.host)
         if service is None:
             return  # the next heartbeat says so too
         self._take(service)
         change = inventory.switch(self.disabled, self.reason, live, obstacle)
         if change is None:
             return
-        await self._edges.nova_api.set_disabled(self._service_uuid, change.disabled, change.reason)
+        version = await self._edges.heartbeats.version()
+        await conductor.set_service_disabled(self._registered().service_id, version, change.disabled, change.reason)
         self.disabled, self.reason = change.disabled, change.reason
         self._switched_at = self._edges.monotonic()
         LOG.info("site=%s host=%s: %s", self._site, self.spec.host, change.reason or "enabled, the site is online")

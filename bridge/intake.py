@@ -33,6 +33,10 @@ CONTEXT_KEYS = (
     "traceparent",
     "tracestate",
 )
+# Arguments that hold passwords, files, or a volume's connection (bdms, block_device_info: CHAP secrets).
+SECRET_ARGS = frozenset(
+    {"admin_password", "injected_files", "new_pass", "rescue_password", "bdms", "block_device_info"}
+)
 # Events of Neutron after which the addresses shown above may be wrong. The others (plugged, unplugged) tell the
 # compute host what it did itself.
 EVENTS_OF_INTEREST = frozenset({"network-changed", "network-vif-deleted"})
@@ -112,5 +116,5 @@ def _without_secrets(args: dict[str, Any]) -> tuple[ServerSecrets, dict[str, Any
         injected_files=[list(entry) for entry in args.get("injected_files") or []],
     )
     clean = {**instance, "nova_object.data": {**data, "user_data": None, "admin_pass": None}}
-    kept = {k: v for k, v in args.items() if k not in ("admin_password", "injected_files", "new_pass")}
+    kept = {k: v for k, v in args.items() if k not in SECRET_ARGS}
     return secrets, {**kept, "instance": clean}

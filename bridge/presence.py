@@ -54,8 +54,7 @@ class Store(Protocol):
 class Presence:
     """One owned site. ``run`` it as long as it is owned; the other methods may be called at any time.
 
-    The hosts' queues must be declared and their CALLs answered before ``run``: nova-api calls a host back when it is
-    switched, and drops casts to a queue that is not there.
+    The hosts' queues must be declared before ``run``: Nova drops casts to a queue that is not there.
     """
 
     def __init__(

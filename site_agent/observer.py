@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from proto.errors import CascadeError, Unavailable
 from site_agent.core.servers import Server, settled, surplus
@@ -18,7 +19,8 @@ from site_agent.site import Site
 LOG = logging.getLogger(__name__)
 
 PART = "observer"
-ERROR_READS = 3  # an ERROR without a fault is believed when it was read so often
+DOUBT = 1.0  # s an ERROR without a fault must last to be believed
+DOUBT_LOOK = 0.4  # s until a doubted server is looked at again
 DELETE_LOOK = 10.0  # s between two looks at a server whose delete goes on, in case its row is gone for good
 LOOKS_A_ROUND = 20
 MOVING = 900.0  # s a server in transition keeps the pace fast
@@ -47,7 +49,7 @@ class Observer:
         self._since = 0.0  # watermark, the site's clock
         self._resync_at = 0.0  # monotonic
         self._moving: dict[str, float] = {}  # uuid -> monotonic time its server was first seen in transition
-        self._doubts: dict[str, int] = {}  # server id -> times read as ERROR without a fault
+        self._doubts: dict[str, float] = {}  # server id -> monotonic time it was first read as ERROR without a fault
         self._gone: set[str] = set()  # instances whose server vanished, not yet told
         self._finishing: set[asyncio.Task[None]] = set()
 
@@ -92,12 +94,12 @@ class Observer:
                 self._memory.unseen[uuid] = 0.0
 
     async def _consider_all(self, servers: list[Server], generations: Mapping[str, int]) -> None:
-        await asyncio.gather(*(self._safely(s.server_id, self._consider(s, generations)) for s in servers))
+        await asyncio.gather(*(self._safely(s.server_id, partial(self._consider, s, generations)) for s in servers))
 
-    async def _safely(self, what: str, work: Awaitable[None]) -> None:
+    async def _safely(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         """Trouble with one server stops nothing: it is looked at again by itself. Only NATS away stops the round."""
         try:
-            await work
+            await work()
         except Unavailable:
             raise
         except Exception:
@@ -126,12 +128,12 @@ class Observer:
             self._moving.setdefault(uuid, time.monotonic())
 
     async def _is_to_be_told(self, uuid: str, server: Server) -> bool:
-        if server.doubtful:
-            self._doubts[server.server_id] = self._doubts.get(server.server_id, 0) + 1
-            if self._doubts[server.server_id] < ERROR_READS:
-                self._memory.unseen[uuid] = 0.0
-                return False
-        self._doubts.pop(server.server_id, None)
+        now = time.monotonic()
+        if server.doubtful and now < self._doubts.setdefault(server.server_id, now) + DOUBT:
+            self._memory.unseen[uuid] = now + DOUBT_LOOK
+            return False
+        if not server.doubtful:
+            self._doubts.pop(server.server_id, None)
         if server.soft_deleted and uuid in self._memory.deleting:
             await self._site.servers.delete(server.server_id, force=True)
         if len(self._memory.server_ids[uuid]) > 1:
@@ -163,7 +165,7 @@ class Observer:
             if uuid in self._memory.deleting:
                 self._memory.unseen[uuid] = now + DELETE_LOOK
             for server_id in list(self._memory.server_ids.get(uuid, ())):
-                await self._safely(server_id, self._look(server_id, generations))
+                await self._safely(server_id, partial(self._look, server_id, generations))
 
     async def _look(self, server_id: str, generations: Mapping[str, int]) -> None:
         server = await self._site.servers.get(server_id)

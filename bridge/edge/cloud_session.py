@@ -28,6 +28,9 @@ MAX_RETRY_AFTER = 60.0  # s
 
 # Appended to a catalogue endpoint that names no version.
 API_VERSIONS = {"compute": "v2.1", "network": "v2.0", "image": "v2", "block-storage": "v3", "identity": "v3"}
+# keystoneauth's generic plugins discover Keystone's version while they hold the plugin's lock, and wait for that lock
+# for ever if the discovery is answered with 401. Identity v3 has been the only version since Queens.
+V3_PLUGINS = {"password": "v3password", "token": "v3token"}
 _VERSIONED = re.compile(r"/v\d+(\.\d+)?(/|$)")
 
 
@@ -217,6 +220,8 @@ def _session(cloud: str, entry: Mapping[str, Any]) -> "Session":
 
     auth_type = entry.get("auth_type") or "password"
     given = {str(key).replace("-", "_"): value for key, value in (entry.get("auth") or {}).items()}
+    if auth_type in V3_PLUGINS and "auth_url" in given:
+        auth_type, given["auth_url"] = V3_PLUGINS[auth_type], _versioned("identity", str(given["auth_url"]))
     try:
         loader = loading.get_plugin_loader(auth_type)
         auth = loader.load_from_options_getter(

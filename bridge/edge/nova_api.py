@@ -9,7 +9,6 @@ from proto.errors import FaultCode, Refused, Unavailable
 
 MICROVERSION = "2.53"  # services and hypervisors by uuid
 BINARY = "nova-compute"
-MAX_REASON = 255  # characters Nova takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Service:
 
 
 class NovaApi:
-    """All may be repeated."""
+    """All may be repeated. Services are switched through nova-conductor instead: the API would call the host back."""
 
     def __init__(self, session: CloudSession) -> None:
         self._session = session
@@ -35,19 +34,8 @@ class NovaApi:
         query = {"binary": BINARY} | ({"host": host} if host else {})
         return [_service(raw) for raw in (await self._call("GET", "/os-services", query=query)).body["services"]]
 
-    async def set_disabled(self, service: str, disabled: bool, reason: str | None = None) -> None:
-        """Disable or enable a service by uuid.
-
-        If it is up, Nova then calls set_host_enabled on the host and waits up to 60 s for the answer, so the host's
-        queue must be served by another task than the one that waits here.
-        """
-        body: dict[str, Any] = {"status": "enabled"}
-        if disabled:
-            body = {"status": "disabled", "disabled_reason": (reason or "")[:MAX_REASON]}
-        await self._call("PUT", f"/os-services/{service}", body=body)
-
     async def force_down(self, service: str, forced: bool) -> None:
-        """Declare a service down at once, or take that back."""
+        """Declare a service down at once, or take that back: an operator gives the site up."""
         await self._call("PUT", f"/os-services/{service}", body={"forced_down": forced})
 
     async def remove_service(self, service: str) -> bool:

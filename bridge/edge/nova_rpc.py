@@ -116,19 +116,17 @@ class NovaRpc:
         self._replies.close()
 
     async def _in_listener(self, method: Callable[..., None], names: set[str]) -> None:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def resolve(error: CascadeError | None) -> None:
             if not future.done():
                 future.set_exception(error) if error else future.set_result(None)
 
-        method(names, lambda error: loop.call_soon_threadsafe(resolve, error))
+        method(names, lambda error: self._in_loop(resolve, error))
         await future
 
     def _received(self, delivery: Delivery) -> None:
-        """Take a message over; runs in the listener's thread."""
-        assert self._loop is not None
+        """Take a message over; runs in the listener's thread. An exception here makes RabbitMQ drop the message."""
         message = delivery.message
         message_id = message.get("_msg_id")
         rpc = IncomingRpc(
@@ -141,11 +139,20 @@ class NovaRpc:
             redelivered=delivery.redelivered,
         )
         if message_id is None:
-            self._loop.call_soon_threadsafe(self._enqueue, _Cast(rpc, delivery))
+            self._in_loop(self._enqueue, _Cast(rpc, delivery))
         else:
+            self._in_loop(self._answer_later, rpc, Return(message_id, message["_reply_q"], message.get("_timeout")))
             self._listener.acknowledge_here(delivery)
-            to = Return(message_id, message["_reply_q"], message.get("_timeout"))
-            self._loop.call_soon_threadsafe(self._spawn, self._answer(rpc, to))
+
+    def _in_loop(self, function: Callable[..., None], *args: Any) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError as error:
+            LOG.warning("not taken from RabbitMQ: %s", error)  # the loop is closed, the process about to end
+
+    def _answer_later(self, rpc: IncomingRpc, to: Return) -> None:
+        self._spawn(self._answer(rpc, to))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

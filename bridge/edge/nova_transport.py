@@ -16,7 +16,8 @@ AMQP_HEARTBEAT = 15  # s; RabbitMQ takes the hosts of a paused bridge back after
 REPEAT_INTERVAL = 60  # s between two equal complaints of oslo.messaging about a server that is away
 
 _GROUP = "oslo_messaging_rabbit"
-_OSLO_LOGGERS = ("oslo.messaging._drivers.impl_rabbit", "oslo_messaging._drivers.impl_rabbit")
+_DRIVER_LOGGER = "oslo.messaging._drivers.impl_rabbit"  # oslo.log replaces the underscore of oslo_
+_POOL_LOGGER = "oslo.messaging._drivers.pool"
 
 
 def transport(url: str | None = None) -> Any:
@@ -31,11 +32,10 @@ def transport(url: str | None = None) -> Any:
     conf.set_default("heartbeat_timeout_threshold", AMQP_HEARTBEAT, group=_GROUP)
     oslo_messaging.set_transport_defaults(EXCHANGE)
     # Waiting for one of the few connections is what we want, not a reason to warn.
-    logging.getLogger("oslo_messaging._drivers.pool").setLevel(logging.ERROR)
-    for name in _OSLO_LOGGERS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(item, _OncePerMinute) for item in logger.filters):
-            logger.addFilter(_OncePerMinute())
+    logging.getLogger(_POOL_LOGGER).setLevel(logging.ERROR)
+    driver_logger = logging.getLogger(_DRIVER_LOGGER)
+    if not any(isinstance(item, _OncePerMinute) for item in driver_logger.filters):
+        driver_logger.addFilter(_OncePerMinute())
     try:
         return oslo_messaging.get_rpc_transport(conf, url=url)
     except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure) as error:

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC writes its own lines to stderr when etcd is away
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsing = parser()
     args = parsing.parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.CRITICAL)  # what matters comes as an error
+    if not args.debug:
+        warnings.simplefilter("ignore")  # libraries', about each other
     try:
         return asyncio.run(_run(args, parsing))
     except CascadeError as error:

@@ -6,6 +6,8 @@ from typing import Any
 from bridge.operator.context import Context
 from bridge.operator.finding import Finding, ok, warning, wrong
 
+UNSET = "rabbit://"  # default of [DEFAULT] transport_url
+CONDUCTOR = "nova-conductor"
 QUEUE = "conductor"  # every nova-conductor consumes it
 PATIENCE = 10  # s for nova-conductor to answer a ping
 SAME = "the same [oslo_messaging_rabbit] options in this file as in nova.conf"
@@ -14,6 +16,8 @@ SAME = "the same [oslo_messaging_rabbit] options in this file as in nova.conf"
 async def rabbit(context: Context) -> list[Finding]:
     """Connect, compare queue settings, and ping nova-conductor; declares nothing that is not there."""
     context.conf  # noqa: B018 - oslo.messaging reads the global CONF, which this loads
+    import oslo_messaging  # noqa: F401 - imported first in another thread, it keeps that thread from ending
+
     return await asyncio.to_thread(_look)
 
 
@@ -26,17 +30,20 @@ def _look() -> list[Finding]:
     from bridge.edge.nova_transport import transport
 
     road = transport()
-    if not cfg.CONF.transport_url:
+    if cfg.CONF.transport_url == UNSET:
         return [wrong("rabbitmq", "[DEFAULT] transport_url is not set", "the transport_url of the cascading cell")]
     try:
         with road._driver._get_connection(retry=1) as connection:
             findings = [ok("rabbitmq", "answers"), *_queue(connection.connection.connection, cfg.CONF)]
+        return findings if _missing(findings) else [*findings, _ping(road)]
     except (*CONNECTION_ERRORS, kombu.exceptions.KombuError, oslo_messaging.MessagingException) as error:
         return [wrong("rabbitmq", f"no connection: {error}", "[DEFAULT] transport_url as in nova.conf of the cell")]
-    if not any(finding.check == "nova-conductor" for finding in findings):
-        findings.append(_ping(road))
-    road.cleanup()
-    return findings
+    finally:
+        road.cleanup()
+
+
+def _missing(findings: list[Finding]) -> bool:
+    return any(finding.check == CONDUCTOR for finding in findings)
 
 
 def _queue(connection: Any, conf: Any) -> list[Finding]:
@@ -48,7 +55,7 @@ def _queue(connection: Any, conf: Any) -> list[Finding]:
         connection.channel().queue_declare(QUEUE, passive=True)
     except amqp.exceptions.NotFound:
         mend = "start nova-conductor, or name the virtual host of its transport_url here"
-        return [wrong("nova-conductor", f"no queue {QUEUE!r} on this virtual host", mend)]
+        return [wrong(CONDUCTOR, f"no queue {QUEUE!r} on this virtual host", mend)]
     arguments = {"x-queue-type": "quorum"} if options.rabbit_quorum_queue else {}
     durable, auto_delete = bool(options.amqp_durable_queues), bool(options.amqp_auto_delete)
     try:
@@ -70,5 +77,5 @@ def _ping(road: Any) -> Finding:
     try:
         answer = client.call({"is_admin": True}, "ping", arg="cascade")
     except (oslo_messaging.MessagingException, oslo_messaging.RemoteError) as error:
-        return wrong("nova-conductor", f"does not answer: {error}", "look at nova-conductor's log")
-    return ok("nova-conductor", f"answers as {answer.get('service', answer)}")
+        return wrong(CONDUCTOR, f"does not answer: {error}", "look at nova-conductor's log")
+    return ok(CONDUCTOR, f"answers as {answer.get('service', answer)}")

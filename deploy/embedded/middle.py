@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy.devcloud import ports
 from deploy.embedded import servers
 from deploy.embedded.servers import EtcdServer, NatsServer
+from deploy.nats.files import make_sealing_key
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PORTS = ("nats", "etcd", "etcd_peer")
@@ -41,6 +42,11 @@ class Middle:
         return EtcdServer(self.directory / "etcd", chosen["etcd"], chosen["etcd_peer"])
 
     @property
+    def sealing_key(self) -> Path:
+        """The private key of the bridges."""
+        return self.directory / "bridge-sealing.key"
+
+    @property
     def config(self) -> Path:
         """Bridge options to reach all this; give it to --config-file, before one with the cascading cloud."""
         return self.directory / "middle.conf"
@@ -49,7 +55,7 @@ class Middle:
         """Start what is not running and wait for it; makes keys and configuration the first time."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            self.nats.directory.mkdir(exist_ok=True)
+            make_sealing_key(self.sealing_key)
             self.config.write_text(self._options())
             if "nats" in names:
                 servers.start_nats(self.nats.directory, self.nats.port)
@@ -84,7 +90,7 @@ account_key_file = {files.account_key}
 endpoints = {self.etcd.url}
 
 [bridge]
-sealing_key_file = {files.sealing_key()}
+sealing_key_file = {self.sealing_key}
 """
 
     @contextmanager

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bridge.edge.nats_jwt import Server
-from deploy.nats.files import NatsFiles
+from deploy.nats.files import NatsFiles, make_sealing_key
 from proto.errors import CascadeError
 
 
@@ -24,11 +24,12 @@ def main() -> int:
     args = parser.parse_args()
     if bool(args.certificate) != bool(args.key):
         parser.error("--certificate and --key belong together")
+    sealing_key = args.directory / "bridge-sealing.key"
     files = NatsFiles(args.directory)
     server = Server(args.name, args.host, args.port, args.store, not args.no_sync_always, args.certificate, args.key)
     try:
         files.prepare(server)
-        sealing_key = files.sealing_key()
+        make_sealing_key(sealing_key)
     except (CascadeError, OSError) as error:
         print(f"deploy.nats: {error}", file=sys.stderr)
         return 1

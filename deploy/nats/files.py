@@ -47,13 +47,6 @@ class NatsFiles:
             write_private(self.bridge_credentials, nats_jwt.bridge_credential(account, "bridge").creds.encode())
         self.config.write_text(nats_jwt.server_config(Trust.establish(operator, system, account), server))
 
-    def sealing_key(self) -> Path:
-        """Return the file with the bridges' private sealing key, made if it is missing; not NATS's, but kept beside."""
-        path = self.directory / "bridge-sealing.key"
-        if not path.exists():
-            write_private(path, f"{PrivateKey.generate().base64}\n".encode())
-        return path
-
     def account(self) -> Key:
         """Return the account's key."""
         return Key.parse(self.account_key.read_text(), str(self.account_key))
@@ -63,3 +56,9 @@ class NatsFiles:
         if not path.exists():
             write_private(path, f"{make().seed}\n".encode())
         return Key.parse(path.read_text(), str(path))
+
+
+def make_sealing_key(path: Path) -> None:
+    """Make the bridges' private sealing key if it is missing."""
+    if not path.exists():
+        write_private(path, f"{PrivateKey.generate().base64}\n".encode())

@@ -91,5 +91,5 @@ def check_exactly_one_each(tenant: Tenant, sites: dict[str, User], uuids: list[s
         found = [server for site in sites.values() for server in tagged(site, uuid)]
         assert len(found) == 1, f"{len(found)} servers for {uuid}"
         assert found[0]["status"] == "ACTIVE"
-        ports = [port for site in sites.values() for port in site.ports(tags=f"cascade:{uuid}")]
+        ports = [port for site in sites.values() for port in site.ports(description=f"cascade:{uuid}")]
         assert len(ports) == 1, f"{len(ports)} ports in the sites for {uuid}"

@@ -124,7 +124,7 @@ def test_a_delete_leaves_nothing(stack: Stack, tenant: Tenant, operator: User, s
     (below,) = tagged(sites["oslo"], uuid)
     tenant.delete(uuid)
     assert not tagged(sites["oslo"], uuid)
-    assert not sites["oslo"].ports(device_id=below["id"]) and not sites["oslo"].ports(tags=f"cascade:{uuid}")
+    assert not sites["oslo"].ports(device_id=below["id"]) and not sites["oslo"].ports(description=f"cascade:{uuid}")
     assert not operator.ports(device_id=uuid)
     allocations = operator.connection.placement.get(f"/allocations/{uuid}").json()["allocations"]
     assert not allocations

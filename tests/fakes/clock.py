@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from tests.fakes.process import task_factory
+
 START = 1_795_000_000.0  # UTC epoch s at virtual second 0
 OURS = ("bridge", "site_agent", "proto", "tests.fakes", "tests.scenario")
 
@@ -18,7 +20,6 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.skew = 0.0  # s that time() is ahead of the true time
 
     def monotonic(self) -> float:
         return 1000.0 + self.seconds
@@ -55,6 +56,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.clock = clock
         self._clock = clock
         super().__init__(selector)
+        self.set_task_factory(task_factory)
 
     def time(self) -> float:
         return self._clock.seconds

@@ -18,6 +18,7 @@ from tests.fakes.process import Process
 
 DUPLICATE_WINDOW = 120.0  # s
 Handler = Callable[[str, bytes], Awaitable[bytes | None]]
+Say = Callable[[str, str, bytes], None]  # what happened, subject, data
 
 
 @dataclass(slots=True)
@@ -96,9 +97,10 @@ class Queue:
                 return number
         return None
 
-    def next_due(self) -> float:
+    def next_due(self, now: float) -> float:
         """When something given is due again."""
-        return min((at for consumer in self.consumers.values() for at in consumer.given.values()), default=float("inf"))
+        due = (at for consumer in self.consumers.values() for at in consumer.given.values())
+        return min((at for at in due if at > now), default=float("inf"))
 
 
 class Road:
@@ -111,7 +113,7 @@ class Road:
         self.numbers = itertools.count(1)
         self._stored = asyncio.Event()
 
-    def link(self, process: Process, say: Callable[[str], None] = lambda _line: None) -> "Link":
+    def link(self, process: Process, say: Say = lambda _what, _subject, _data: None) -> "Link":
         """Connect a process; ``say`` hears what is stored and settled by it."""
         return Link(self, process, say)
 
@@ -131,9 +133,9 @@ class Road:
     async def news(self, until: float) -> None:
         """Wait until something is stored or given back, something given is due again, or ``until`` (loop time)."""
         now = asyncio.get_running_loop().time()
-        due = min([queue.next_due() for queue in self.queues.values()], default=until)
+        due = min([queue.next_due(now) for queue in self.queues.values()], default=until)
         try:
-            async with asyncio.timeout(max(0.001, min(until, due if due > now else until) - now)):
+            async with asyncio.timeout(max(0.001, min(until, due) - now)):
                 await self._stored.wait()
         except TimeoutError:
             return
@@ -142,7 +144,7 @@ class Road:
 class Link:
     """What proto.jetstream.JetStream is to one process."""
 
-    def __init__(self, road: Road, process: Process, say: Callable[[str], None]) -> None:
+    def __init__(self, road: Road, process: Process, say: Say) -> None:
         self.road = road
         self.process = process
         self.say = say
@@ -172,15 +174,11 @@ class Link:
             if none_pending is None or not self.road.waiting(none_pending):
                 now = asyncio.get_running_loop().time()
                 stored = self.road.queue_of(subject).store(subject, data, headers or {}, message_id, now)
-            self.say(f"{'stored' if stored else 'kept out'} {subject} {self.road_text(data, headers)}")
+            self.say("stored" if stored else "kept out", subject, data)
             self.road.notify()
             return stored is not None
 
         return bool(await self.process.call(f"publish {subject}", effect))
-
-    def road_text(self, data: bytes, headers: Headers | None) -> str:
-        """Hex of the bytes, for whoever tells the story."""
-        return data.hex()
 
     async def send(self, subject: str, data: bytes) -> None:
         """Publish without storing."""
@@ -251,7 +249,7 @@ class Link:
         async def effect() -> None:
             queue = self.road.queues[stream]
             for number in [n for n, m in queue.messages.items() if matches(subject, m.subject)]:
-                self.say(f"purged {queue.messages[number].subject} {queue.messages[number].data.hex()}")
+                self.say("purged", queue.messages[number].subject, queue.messages[number].data)
                 queue.remove(number)
 
         await self.process.call(f"purge {subject}", effect)
@@ -332,11 +330,11 @@ class Delivery:
     async def nak(self, delay: float) -> None:
         """Give it back for ``delay`` s."""
         await self._link.process.reach("before", f"nak {self.subject}")
-        if self._link.connected and (consumer := self._queue.consumers.get(self._durable)):
-            if self._number in consumer.given:
-                consumer.given[self._number] = asyncio.get_running_loop().time() + delay
-                self._link.say(f"nak {self.subject} {self.data.hex()} {delay:g}")
-                self._link.road.notify()
+        consumer = self._queue.consumers.get(self._durable)
+        if self._link.connected and consumer is not None and self._number in consumer.given:
+            consumer.given[self._number] = asyncio.get_running_loop().time() + delay
+            self._link.say(f"nak {delay:g} s", self.subject, self.data)
+            self._link.road.notify()
 
     async def term(self) -> None:
         """Take it out unworked."""
@@ -353,7 +351,7 @@ class Delivery:
 
     def _settle(self, how: str) -> None:
         if self._number in self._queue.messages:
-            self._link.say(f"{how} {self.subject} {self.data.hex()}")
+            self._link.say(how, self.subject, self.data)
             self._queue.remove(self._number)
 
 

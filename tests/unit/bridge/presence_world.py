@@ -88,10 +88,11 @@ class Nova:
         next(node for node in self.nodes.values() if node["id"] == node_id).update(fields)
         return None
 
-    async def set_disabled(self, service: str, disabled: bool, reason: str | None = None) -> None:
+    async def set_service_disabled(self, service_id: int, version: int, disabled: bool, reason: str | None) -> None:
         self._answer()
         self.calls.append(reason if disabled and reason else "enable")
-        self.disable(service.removeprefix("uuid-"), reason) if disabled else self.enable(service.removeprefix("uuid-"))
+        host = next(host for host, service in self.services.items() if service["id"] == service_id)
+        self.disable(host, reason) if disabled else self.enable(host)
 
     async def ensure_in_zone(self, host: str, zone: str) -> None:
         self._answer()

@@ -79,6 +79,8 @@ def test_the_context_keeps_what_conductor_calls_need() -> None:
         incoming("rescue_instance", instance=wrapped("Instance", uuid=UUID), rescue_password=SECRETS["new password"]),
         incoming("rebuild_instance", instance=wrapped("Instance", uuid=UUID), new_pass=SECRETS["new password"],
                  injected_files=[["/x", SECRETS["file"]]]),
+        incoming("terminate_instance", instance=wrapped("Instance", uuid=UUID), bdms=[
+            wrapped("BlockDeviceMapping", connection_info='{"auth_password": "hunter2"}')]),
         incoming("external_instance_event", events=[wrapped("InstanceExternalEvent", name="network-changed",
                                                             instance_uuid=UUID)]),
     ],

@@ -39,11 +39,7 @@ class Handler(BaseHTTPRequestHandler):
             self._serve(body)
 
     def do_GET(self) -> None:
-        if self.path.rstrip("/") == "/v3":
-            links = [{"rel": "self", "href": f"{self.cloud.url}/v3/"}]
-            self._send(200, {"version": {"id": "v3.14", "status": "stable", "links": links}})
-        else:
-            self._serve(b"")
+        self._serve(b"")
 
     def _token(self, request: dict[str, Any]) -> None:
         if request["auth"]["identity"]["password"]["user"]["password"] != PASSWORD:
@@ -117,6 +113,18 @@ async def test_a_call_goes_to_the_versioned_endpoint_with_all_its_headers(cloud:
     assert headers["OpenStack-API-Version"] == "compute 2.53"
     assert headers["X-Openstack-Request-Id"] == request_id
     assert headers["X-Auth-Token"] == "token-1"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v3"])
+async def test_keystones_version_is_not_discovered_either(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    cloud.answers = [(401, {})]
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(write(tmp_path, cloud.url + path)))
+    session = CloudSession.from_clouds_yaml("top")
+    await session.check("compute")
+    assert cloud.requests == []
+    session.close()
 
 
 async def test_one_token_and_no_discovery_serve_many_calls(cloud: Cloud, session: CloudSession) -> None:

@@ -168,12 +168,6 @@ async def test_mapped_means_listed_under_exactly_this_name() -> None:
     assert await nova.mapped("h-1")
 
 
-async def test_reasons_are_cut_to_what_nova_takes() -> None:
-    nova, session = nova_of(lambda *_: Answer(200, {}))
-    await nova.set_disabled(UUID, True, "x" * 300)
-    assert len(session.sent("PUT")[0]["disabled_reason"]) == 255
-
-
 async def test_a_refusal_carries_novas_words() -> None:
     nova, _session = nova_of(lambda *_: Answer(403, {"forbidden": {"message": "Policy doesn't allow it"}}, {}, b"-"))
     with pytest.raises(Refused, match="Policy doesn't allow it"):

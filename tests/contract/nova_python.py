@@ -1,0 +1,53 @@
+"""Runs a script in a Python that has Nova: our own environment never imports it.
+
+The newest Nova is the one of the development clouds; Nova 26 (Zed), whose versions we speak, is optional:
+``uv venv --python 3.11 V && uv pip install --python V --exclude-newer 2022-12-15 nova==26.0.0 'setuptools<66'`` and
+CASCADE_ZED_PYTHON=V/bin/python.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REQUIRED = "CASCADE_REQUIRE_SERVICES"  # set in CI: a missing Nova fails instead of skipping
+TIMEOUT = 120  # s
+PRELUDE = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+from nova import context, objects
+from nova.objects import base
+objects.register_all()
+question = json.load(sys.stdin)
+def answer(value):
+    sys.__stdout__.write("\\n" + json.dumps(value))
+"""
+
+_ROOT = Path(__file__).resolve().parents[2]
+PYTHONS = {
+    "installed": os.environ.get("CASCADE_OPENSTACK_PYTHON") or str(_ROOT / ".state/venv-openstack/bin/python"),
+    "zed": os.environ.get("CASCADE_ZED_PYTHON", ""),
+}
+
+
+def ask_nova(which: str, script: str, question: Any = None) -> Any:
+    """Return what the script gives to ``answer``; it finds ``question``. Skips if this Nova is not there."""
+    python = PYTHONS[which]
+    if not os.access(python, os.X_OK):
+        reason = f"no Python with the {which} Nova: see {__name__}"
+        if which == "installed" and os.environ.get(REQUIRED):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    done = subprocess.run(
+        [python, "-c", PRELUDE + script],
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])

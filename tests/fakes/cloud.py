@@ -1,0 +1,132 @@
+"""One cascaded OpenStack in memory, with the interface of site_agent.edge.cloud.Cloud.
+
+It answers the REST calls the agent makes, so that everything of the agent but the HTTP session runs for real on it.
+Time is ``time.time()``; what a site does by itself (building, shutting down) is done when its moment has come. Wrapped
+in tests.fakes.process.Edge, each request is a call a process can die at; ``describe`` names it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from proto.errors import CascadeError, Unavailable
+from site_agent.core.answers import Answer, checked
+from site_agent.edge.cloud import Service
+from tests.fakes.cloud_glance import SiteGlance
+from tests.fakes.cloud_neutron import SiteNeutron
+from tests.fakes.cloud_nova import SiteNova
+from tests.fakes.cloud_placement import SitePlacement
+
+LOST = Unavailable("timed out")
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What happens to the next ``times`` requests whose description holds ``what``."""
+
+    what: str
+    happens: CascadeError | Answer
+    done: bool = False  # the site does it and only the answer is lost
+    times: int = 1
+
+
+class FakeCloud:
+    """A site; ``admin``: the agent's user may make flavors and see hosts."""
+
+    def __init__(self, *, admin: bool = True, build_time: float = 1.0, step_time: float = 0.3) -> None:
+        """``build_time``: s from POST to ACTIVE; ``step_time``: s a stop, start, reboot or delete takes."""
+        self.project_id = "site-project"
+        self.user_id = "site-user"
+        self.microversion = "2.96"
+        self.clock_offset = 0.0
+        self.closed = False
+        self.away: set[Service] = set()
+        self.calls: list[str] = []
+        self.troubles: list[Trouble] = []
+        self.nova = SiteNova(self.user_id, admin=admin, build_time=build_time, step_time=step_time)
+        self.neutron = SiteNeutron(self.project_id)
+        self.glance = SiteGlance()
+        self.placement = SitePlacement(admin=admin)
+        self.nova.neutron = self.neutron
+
+    def trouble(self, what: str, happens: CascadeError | Answer = LOST, *, done: bool = False, times: int = 1) -> None:
+        """Let requests fail: ``what`` is a part of "POST compute /servers"; ``done``: after the site did it."""
+        self.troubles.append(Trouble(what, happens, done, times))
+
+    def count(self, what: str) -> int:
+        """Return how many requests began with ``what``."""
+        return sum(call.startswith(what) for call in self.calls)
+
+    def offers(self, service: Service) -> bool:
+        """Whether the catalogue names a service."""
+        return True
+
+    async def request(
+        self,
+        service: Service,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        microversion: str | None = None,
+    ) -> Answer:
+        """Answer one request."""
+        trouble = self._meet(f"{method} {service} {path}", service)
+        await asyncio.sleep(0)
+        if trouble and not trouble.done:
+            return _raised(trouble.happens)
+        path, _, query = path.partition("?")
+        asked = {**dict(pair.split("=") for pair in query.split("&") if pair), **(params or {})}
+        answer = self._api(service).answer(method, path, {k: str(v) for k, v in asked.items()}, json)
+        await asyncio.sleep(0)
+        return _raised(trouble.happens if trouble else answer)
+
+    async def upload(self, path: str, chunks: AsyncIterator[bytes]) -> Answer:
+        """Take an image's bytes; errors of the stream come through and leave a half image."""
+        trouble = self._meet(f"PUT image {path}", Service.IMAGE)
+        if trouble:
+            return _raised(trouble.happens)
+        return await self.glance.upload(path.split("/")[2], chunks)
+
+    def close(self) -> None:
+        """The agent leaves."""
+        self.closed = True
+
+    def _meet(self, call: str, service: Service) -> Trouble | None:
+        self.calls.append(call)
+        if service in self.away:
+            raise Unavailable(f"{call}: connection refused")
+        for trouble in self.troubles:
+            if trouble.what in call:
+                trouble.times -= 1
+                if trouble.times <= 0:
+                    self.troubles.remove(trouble)
+                return trouble
+        return None
+
+    def _api(self, service: Service) -> Any:
+        return {
+            Service.COMPUTE: self.nova,
+            Service.NETWORK: self.neutron,
+            Service.IMAGE: self.glance,
+            Service.PLACEMENT: self.placement,
+        }[service]
+
+
+def describe(name: str, args: Any, kwargs: Any) -> str:
+    """Name a call of a FakeCloud for tests.fakes.process.Edge: "POST compute /servers"."""
+    if name == "upload":
+        return f"PUT image {args[0]}"
+    service, method, path = args[:3]
+    return f"{method} {service} {path}"
+
+
+def _raised(outcome: CascadeError | Answer) -> Answer:
+    """Answer as the real edge does: it raises for what is "not now"."""
+    if isinstance(outcome, CascadeError):
+        raise outcome
+    if outcome.status in (401, 429) or outcome.status >= 500:
+        checked(outcome)
+    return outcome

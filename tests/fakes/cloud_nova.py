@@ -1,0 +1,356 @@
+"""Nova of a cascaded cloud in memory: servers, flavors, keypairs, hosts; only what the agent asks for."""
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from site_agent.core.answers import Answer
+from site_agent.core.servers import iso, seconds
+from tests.fakes.cloud_neutron import SiteNeutron
+
+NOT_FOUND = Answer(404, {"itemNotFound": {"code": 404, "message": "could not be found."}})
+FORBIDDEN = Answer(403, {"forbidden": {"code": 403, "message": "Policy doesn't allow it to be performed."}})
+ACCEPTED = Answer(202)
+STATUS = {
+    "building": "BUILD", "active": "ACTIVE", "stopped": "SHUTOFF", "error": "ERROR", "deleted": "DELETED",
+    "soft-delete": "SOFT_DELETED", "paused": "PAUSED",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class SiteServer:
+    """One server; ``plan`` is what happens to it by itself: (when, what)."""
+
+    id: str
+    body: dict[str, Any]
+    created: float
+    updated: float
+    vm_state: str = "building"
+    task_state: str | None = "scheduling"
+    power_state: int = 0
+    fault: str | None = None
+    locked: bool = False
+    in_down_cell: bool = False
+    launched: float | None = None
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    plan: list[tuple[float, Callable[["SiteServer"], None]]] = field(default_factory=list)
+
+    @property
+    def tags(self) -> list[str]:
+        """Tags; a deleted server has none."""
+        return [] if self.vm_state == "deleted" else self.body.get("tags", [])
+
+    @property
+    def ports(self) -> list[str]:
+        """Ids of its ports."""
+        networks = self.body["networks"]
+        return [] if isinstance(networks, str) else [network["port"] for network in networks]
+
+
+class SiteNova:
+    """Answers /servers, /flavors, /os-keypairs and the host lists."""
+
+    def __init__(self, user_id: str, *, admin: bool, build_time: float, step_time: float) -> None:
+        self.user_id = user_id
+        self.admin = admin
+        self.build_time = build_time
+        self.step_time = step_time
+        self.neutron: SiteNeutron
+        self.servers: dict[str, SiteServer] = {}
+        self.flavors: dict[str, dict[str, Any]] = {}
+        self.keypairs: dict[str, dict[str, Any]] = {}
+        self.fail_builds: str | None = None  # the fault every build ends in
+        self.reclaim = False  # reclaim_instance_interval is set
+        self.page = 1000  # osapi_max_limit
+        self._numbers = itertools.count(1)
+
+    def answer(self, method: str, path: str, params: Mapping[str, str], body: Any) -> Answer:
+        """Answer one request."""
+        self.advance()
+        for pattern, handler in _ROUTES:
+            match = re.fullmatch(pattern, f"{method} {path}")
+            if match:
+                result: Answer = handler(self, *match.groups(), params, body)
+                return result
+        return NOT_FOUND
+
+    def advance(self) -> None:
+        """Do what the site does by itself and whose moment has come."""
+        now = time.time()
+        for server in self.servers.values():
+            while server.plan and server.plan[0][0] <= now:
+                moment, step = server.plan.pop(0)
+                step(server)
+                server.updated = moment
+
+    def alive(self) -> list[SiteServer]:
+        """Return the servers that are not deleted."""
+        self.advance()
+        return [server for server in self.servers.values() if server.vm_state != "deleted"]
+
+    def vendor(self, server: SiteServer, action: str) -> None:
+        """Let the site's own people act: "os-stop", "os-start", "delete"."""
+        if action == "delete":
+            self._plan(server, 0.0, _deleted)
+        else:
+            _action(self, server.id, {}, {action: None})
+        self.advance()
+
+    def _plan(self, server: SiteServer, delay: float, step: Callable[[SiteServer], None]) -> None:
+        server.plan.append((time.time() + delay, step))
+
+    def touch(self, server: SiteServer, **changes: Any) -> None:
+        """Change a server now."""
+        for key, value in changes.items():
+            setattr(server, key, value)
+        server.updated = time.time()
+
+
+def _list(nova: SiteNova, detail: str | None, params: Mapping[str, str], _body: Any) -> Answer:
+    found = list(nova.servers.values())
+    if "changes-since" in params:
+        since = seconds(params["changes-since"]) or 0.0
+        found = [server for server in found if int(server.updated) >= since]
+    else:
+        found = [server for server in found if server.vm_state != "deleted"]
+    if "tags" in params:
+        found = [server for server in found if set(params["tags"].split(",")) <= set(server.tags)]
+    if params:
+        found = [server for server in found if not server.in_down_cell]
+    ids = [server.id for server in found]
+    if params.get("marker"):
+        if params["marker"] not in nova.servers:
+            return Answer(400, {"badRequest": {"message": "marker not found"}})
+        found = found[ids.index(params["marker"]) + 1 :] if params["marker"] in ids else found
+    limit = min(int(params.get("limit", nova.page)), nova.page)
+    links = [{"rel": "next", "href": "more"}] if len(found) > limit else []
+    documents = [_document(server) for server in found[:limit]]
+    return Answer(200, {"servers": documents, **({"servers_links": links} if links else {})})
+
+
+def _document(server: SiteServer) -> dict[str, Any]:
+    if server.in_down_cell:
+        return {"id": server.id, "status": "UNKNOWN", "created": iso(server.created)}
+    launched = (
+        datetime.fromtimestamp(server.launched, UTC).replace(tzinfo=None).isoformat() if server.launched else None
+    )
+    status = STATUS[server.vm_state]
+    return {
+        "id": server.id,
+        "name": server.body["name"],
+        "status": "REBOOT" if server.task_state == "rebooting" else status,
+        "created": iso(server.created),
+        "updated": iso(server.updated),
+        "tags": list(server.tags),
+        "locked": server.locked,
+        "OS-EXT-STS:vm_state": server.vm_state,
+        "OS-EXT-STS:task_state": server.task_state,
+        "OS-EXT-STS:power_state": server.power_state,
+        "OS-SRV-USG:launched_at": launched,
+        **({"fault": {"code": 500, "message": server.fault}} if server.fault else {}),
+    }
+
+
+def _show(nova: SiteNova, server_id: str, _params: Any, _body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted":
+        return NOT_FOUND
+    return Answer(200, {"server": _document(server)})
+
+
+def _create(nova: SiteNova, _params: Any, body: Any) -> Answer:
+    asked = body["server"]
+    if asked["flavorRef"] not in nova.flavors:
+        return Answer(400, {"badRequest": {"message": "Invalid flavorRef provided."}})
+    if asked.get("key_name") and asked["key_name"] not in nova.keypairs:
+        return Answer(400, {"badRequest": {"message": "Invalid key_name provided."}})
+    server = SiteServer(f"srv-{next(nova._numbers)}", {**asked, **body}, time.time(), time.time())
+    for port_id in server.ports:
+        port = nova.neutron.things["ports"].get(port_id)
+        if port is None:
+            return Answer(400, {"badRequest": {"message": f"Port {port_id} could not be found."}})
+        if port["device_id"]:
+            return Answer(409, {"conflictingRequest": {"message": f"Port {port_id} is still in use."}})
+    nova.servers[server.id] = server
+    nova._plan(server, nova.build_time / 2, lambda s: _spawning(nova, s))
+    nova._plan(server, nova.build_time, lambda s: _built(nova, s))
+    return Answer(202, {"server": {"id": server.id}})
+
+
+def _spawning(nova: SiteNova, server: SiteServer) -> None:
+    server.task_state = "spawning"
+    for port_id in server.ports:
+        port = nova.neutron.things["ports"][port_id]
+        if port["device_id"]:
+            nova_fault = f"Port {port_id} is still in use."
+            server.vm_state, server.task_state, server.fault = "error", None, nova_fault
+            server.plan.clear()
+            return
+        port["device_id"] = server.id
+
+
+def _built(nova: SiteNova, server: SiteServer) -> None:
+    server.task_state = None
+    if nova.fail_builds:
+        server.vm_state, server.fault = "error", nova.fail_builds
+        return
+    server.vm_state, server.power_state, server.launched = "active", 1, time.time()
+
+
+def _delete(nova: SiteNova, server_id: str, _params: Any, _body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted":
+        return NOT_FOUND
+    if server.locked:
+        return _conflict(f"Instance {server_id} is locked")
+    server.plan.clear()
+    if nova.reclaim and server.vm_state != "soft-delete":
+        nova.touch(server, task_state="soft-deleting")
+        nova._plan(server, nova.step_time, lambda s: _set(s, "soft-delete", 4))
+    else:
+        _force(nova, server)
+    return Answer(204)
+
+
+def _force(nova: SiteNova, server: SiteServer) -> None:
+    nova.touch(server, task_state="deleting")
+    nova._plan(server, nova.step_time, lambda s: _freed(nova, s))
+
+
+def _freed(nova: SiteNova, server: SiteServer) -> None:
+    for port_id in server.ports:
+        if port := nova.neutron.things["ports"].get(port_id):
+            port["device_id"] = ""
+    _deleted(server)
+
+
+def _deleted(server: SiteServer) -> None:
+    _set(server, "deleted", 0)
+
+
+def _set(server: SiteServer, vm_state: str, power_state: int) -> None:
+    server.vm_state, server.power_state, server.task_state = vm_state, power_state, None
+
+
+def _conflict(message: str) -> Answer:
+    return Answer(409, {"conflictingRequest": {"code": 409, "message": message}})
+
+
+def _action(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted":
+        return NOT_FOUND
+    name = next(iter(body))
+    if name == "unlock":
+        server.locked = False
+        return ACCEPTED
+    if name == "os-getConsoleOutput":
+        lines = [f"console of {server_id}", "login:"][-(body[name].get("length") or 99) :]
+        return Answer(200, {"output": "\n".join(lines)})
+    if server.locked:
+        return _conflict(f"Instance {server_id} is locked")
+    if name == "forceDelete":
+        _force(nova, server)
+        return ACCEPTED
+    return _power(nova, server, name)
+
+
+def _power(nova: SiteNova, server: SiteServer, name: str) -> Answer:
+    wanted = {"os-stop": ("active", "error"), "os-start": ("stopped",), "reboot": ("active", "stopped", "error")}[name]
+    if server.task_state:
+        return _conflict(f"Cannot '{name}' instance {server.id} while it is in task_state {server.task_state}")
+    if server.vm_state not in wanted:
+        return _conflict(f"Cannot '{name}' instance {server.id} while it is in vm_state {server.vm_state}")
+    task = {"os-stop": "powering-off", "os-start": "powering-on", "reboot": "rebooting"}[name]
+    nova.touch(server, task_state=task)
+    action = {"action": name.removeprefix("os-"), "user_id": nova.user_id, "start_time": iso(time.time())}
+    server.actions.insert(0, action)
+    end = ("stopped", 4) if name == "os-stop" else ("active", 1)
+    nova._plan(server, nova.step_time, lambda s: _set(s, *end))
+    return ACCEPTED
+
+
+def _actions(nova: SiteNova, server_id: str, _params: Any, _body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    return Answer(200, {"instanceActions": list(server.actions)}) if server else NOT_FOUND
+
+
+def _flavor(nova: SiteNova, flavor_id: str, _params: Any, _body: Any) -> Answer:
+    found = nova.flavors.get(flavor_id)
+    return Answer(200, {"flavor": found}) if found else NOT_FOUND
+
+
+def _flavors(nova: SiteNova, _params: Any, _body: Any) -> Answer:
+    return Answer(200, {"flavors": list(nova.flavors.values())})
+
+
+def _make_flavor(nova: SiteNova, _params: Any, body: Any) -> Answer:
+    flavor = body["flavor"]
+    if not nova.admin:
+        return FORBIDDEN
+    if flavor["id"] in nova.flavors:
+        return _conflict("Flavor exists")
+    nova.flavors[flavor["id"]] = {**flavor, "extra_specs": {}}
+    return Answer(200, {"flavor": flavor})
+
+
+def _extra_specs(nova: SiteNova, flavor_id: str, _params: Any, body: Any) -> Answer:
+    nova.flavors[flavor_id]["extra_specs"].update(body["extra_specs"])
+    return Answer(200, body)
+
+
+def _access(nova: SiteNova, _flavor_id: str, _params: Any, _body: Any) -> Answer:
+    return Answer(200, {"flavor_access": []})
+
+
+def _keypair(nova: SiteNova, name: str, _params: Any, _body: Any) -> Answer:
+    found = nova.keypairs.get(name)
+    return Answer(200, {"keypair": found}) if found else NOT_FOUND
+
+
+def _keypairs(nova: SiteNova, params: Mapping[str, str], _body: Any) -> Answer:
+    found = [] if params.get("marker") else [{"keypair": pair} for pair in nova.keypairs.values()]
+    return Answer(200, {"keypairs": found})
+
+
+def _make_keypair(nova: SiteNova, _params: Any, body: Any) -> Answer:
+    pair = body["keypair"]
+    if pair["name"] in nova.keypairs:
+        return _conflict("Key pair exists")
+    # The fake's fingerprint of "key <fingerprint>" is what follows the space.
+    nova.keypairs[pair["name"]] = {**pair, "fingerprint": pair["public_key"].split()[-1]}
+    return Answer(201, {"keypair": pair})
+
+
+def _services(nova: SiteNova, _params: Any, _body: Any) -> Answer:
+    service = {"binary": "nova-compute", "host": "host-1", "zone": "north", "state": "up", "status": "enabled"}
+    return Answer(200, {"services": [service]}) if nova.admin else FORBIDDEN
+
+
+def _hypervisors(nova: SiteNova, _params: Any, _body: Any) -> Answer:
+    node = {"id": "node-1", "hypervisor_hostname": "host-1.example", "service": {"host": "host-1"}}
+    return Answer(200, {"hypervisors": [node]}) if nova.admin else FORBIDDEN
+
+
+_ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
+    (r"GET /servers(/detail)?", _list),
+    (r"POST /servers", _create),
+    (r"GET /servers/([^/]+)", _show),
+    (r"DELETE /servers/([^/]+)", _delete),
+    (r"POST /servers/([^/]+)/action", _action),
+    (r"GET /servers/([^/]+)/os-instance-actions", _actions),
+    (r"GET /flavors/detail", _flavors),
+    (r"GET /flavors/([^/]+)", _flavor),
+    (r"POST /flavors", _make_flavor),
+    (r"POST /flavors/([^/]+)/os-extra_specs", _extra_specs),
+    (r"POST /flavors/([^/]+)/action", _access),
+    (r"GET /os-keypairs", _keypairs),
+    (r"GET /os-keypairs/([^/]+)", _keypair),
+    (r"POST /os-keypairs", _make_keypair),
+    (r"GET /os-services", _services),
+    (r"GET /os-hypervisors/detail", _hypervisors),
+)
