@@ -19,7 +19,7 @@ from bridge.network_info import NetworkInfo
 from bridge.publisher import Publisher, Superseded
 from bridge.removal import Removal
 from bridge.window import Window
-from proto import codec, streams, subjects, tracing
+from proto import codec, streams, subjects, tracing, waits
 from proto.errors import FaultCode, Malformed, Refused, Stale, Unavailable
 from proto.jetstream import Delivery, JetStream, Pull
 from proto.messages import Fault, Rpc
@@ -235,13 +235,16 @@ class Commands:
 
     async def _created(self, flight: Flight, step: Step, row: Operation) -> tuple[End, Fault | None]:
         rpc = flight.rpc
-        async with self._instances.lock(rpc.uuid):
-            if step is Step.PLAN:
-                await self._conductor.event_start(rpc.context, rpc.uuid, row.event, rpc.host)
-            await self._boot.claim(rpc)
-            prepared = await self._boot.prepare(rpc)
-            record = await self._begin(flight, step, row)
-            await self._publisher.publish(flight, record, prepared.server, again=step is Step.RESUME)
+        on_its_way = time.time() - rpc.received_at
+        with waits.account() as account:
+            async with self._instances.lock(rpc.uuid):
+                if step is Step.PLAN:
+                    await self._conductor.event_start(rpc.context, rpc.uuid, row.event, rpc.host)
+                await self._boot.claim(rpc)
+                prepared = await self._boot.prepare(rpc)
+                record = await self._begin(flight, step, row)
+                await self._publisher.publish(flight, record, prepared.server, again=step is Step.RESUME)
+        flight.own = on_its_way + account.own
         await self._announce(flight, prepared)
         return await self._publisher.outcome(flight, prepared.server)
 

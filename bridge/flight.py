@@ -20,6 +20,7 @@ class Flight:
     """One RPC being carried out."""
 
     rpc: Rpc
+    own: float = 0.0  # s of ours so far: neither waiting for OpenStack nor for the site
     announced: asyncio.Event = field(default_factory=asyncio.Event)  # what must be above before the outcome is
     superseded: asyncio.Event = field(default_factory=asyncio.Event)  # a delete came
     ended: "asyncio.Future[tuple[End, Fault | None]]" = field(

@@ -8,7 +8,7 @@ import msgspec
 
 from bridge.commands import bury
 from bridge.core import planner
-from bridge.core.records import InstanceRecord
+from bridge.core.records import InstanceRecord, Pending
 from bridge.core.reducer import Reduction, Verdict, reduce
 from bridge.edge.etcd_store import Conflict, OwnershipLost
 from bridge.edge.nova_conductor import NovaConductor, request_context
@@ -17,7 +17,7 @@ from bridge.flight import End, Flight, Flights
 from bridge.instances import Instances
 from bridge.owner import Ownership
 from bridge.publisher import Publisher
-from proto import codec, failpoints, subjects, tracing
+from proto import codec, failpoints, subjects, tracing, waits
 from proto.errors import Malformed, Stale, Unavailable
 from proto.jetstream import Delivery, JetStream, Pull
 from proto.messages import Observation
@@ -145,6 +145,24 @@ class Observations:
         flight = self._flights.get(record.uuid)
         if pending.verb is Verb.CREATE:
             await self._announced(self._flight(reduction))
+        with waits.account() as account:
+            await self._settle(reduction, pending)
+        own = (flight.own if flight is not None else 0.0) + account.own
+        LOG.info(
+            "%s %s settled site=%s instance=%s generation=%d own=%.0f ms",
+            pending.request_id,
+            pending.verb,
+            self._site,
+            record.uuid,
+            pending.generation,
+            own * 1000,
+        )
+        if flight is not None:
+            flight.end(End.SUCCEEDED)
+
+    async def _settle(self, reduction: Reduction, pending: Pending) -> None:
+        """Save, record, finish the event: in this order, each of which may be repeated."""
+        record = reduction.record
         failpoints.reach(failpoints.OBSERVED)
         changes = dict(reduction.changes)
         if "launched_at" in changes:
@@ -155,16 +173,6 @@ class Observations:
         row = planner.row_of(pending)
         context = request_context(pending.request_id, None, None, is_admin=True)
         await self._conductor.event_finish(context, record.uuid, row.event)
-        LOG.info(
-            "%s %s settled site=%s instance=%s generation=%d",
-            pending.request_id,
-            pending.verb,
-            self._site,
-            record.uuid,
-            pending.generation,
-        )
-        if flight is not None:
-            flight.end(End.SUCCEEDED)
 
     async def _fail(self, reduction: Reduction) -> None:
         record, fault = reduction.record, reduction.fault

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Account:
-    """Seconds of one piece of work; ``waited`` sums up what its tasks waited, side by side or not."""
+    """Seconds of one piece of work; ``waited`` is the time in which at least one of its requests was out."""
 
     began: float = field(default_factory=time.monotonic)
     waited: float = 0.0
+    requests: int = 0  # out now
+    out_since: float = 0.0
 
     @property
     def own(self) -> float:
@@ -38,9 +40,15 @@ def account() -> Iterator[Account]:
 def waiting() -> Iterator[None]:
     """Book the block as waiting for OpenStack; edges use it around a request."""
     opened = _current.get()
-    began = time.monotonic()
+    if opened is None:
+        yield
+        return
+    if opened.requests == 0:
+        opened.out_since = time.monotonic()
+    opened.requests += 1
     try:
         yield
     finally:
-        if opened is not None:
-            opened.waited += time.monotonic() - began
+        opened.requests -= 1
+        if opened.requests == 0:
+            opened.waited += time.monotonic() - opened.out_since

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 
-from proto import codec, streams, subjects, tracing
+from proto import codec, streams, subjects, tracing, waits
 from proto.errors import CascadeError, Expired, FaultCode, Malformed, Refused, Stale, Unavailable
 from proto.jetstream import Delivery, Pull
 from proto.messages import Command, Outcome
@@ -139,10 +139,11 @@ class Executor:
             repeated = delivery.num_delivered > 1
             if repeated:
                 await self._site.reports.attempt(command, delivery.num_delivered)
-            begun = time.monotonic()
-            with tracing.span(f"execute {command.verb}", instance=command.uuid, generation=command.generation):
+            span = tracing.span(f"execute {command.verb}", instance=command.uuid, generation=command.generation)
+            with span, waits.account() as account:
                 await self._handle(command, repeated)
-            LOG.info("%s done in %.2f s", command.verb, time.monotonic() - begun)
+            took, own = time.monotonic() - account.began, account.own * 1000
+            LOG.info("%s done in %.2f s, own=%.0f ms", command.verb, took, own)
 
     async def _handle(self, command: Command, repeated: bool) -> None:
         for number in range(1, BUG_TRIES + 1):

@@ -134,7 +134,7 @@ class Observer:
             return False
         if not server.doubtful:
             self._doubts.pop(server.server_id, None)
-        if server.soft_deleted and uuid in self._memory.deleting:
+        if server.soft_deleted and server.state.task_state is None and uuid in self._memory.deleting:
             await self._site.servers.delete(server.server_id, force=True)
         if len(self._memory.server_ids[uuid]) > 1:
             await self._drop_surplus(uuid)
@@ -168,7 +168,12 @@ class Observer:
                 await self._safely(server_id, partial(self._look, server_id, generations))
 
     async def _look(self, server_id: str, generations: Mapping[str, int]) -> None:
-        server = await self._site.servers.get(server_id)
+        try:
+            server = await self._site.servers.get(server_id)
+        except Unavailable as error:  # perhaps of this server only: its cell
+            LOG.info("server %s is looked at again later: %s", server_id, error)
+            self._memory.unseen[self._memory.uuids[server_id]] = time.monotonic() + RETRY_LOOK
+            return
         if server is None:
             self._vanish(server_id)
         else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bridge.edge import clouds_yaml
-from proto import tracing
+from proto import tracing, waits
 from proto.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ class CloudSession:
             data = msgspec.json.encode(body)
             all_headers["Content-Type"] = "application/json"
         work = partial(self._send, service, method, path, data, query, all_headers, request_id)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        with waits.waiting():
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def check(self, *services: str) -> None:
         """Authenticate, and see that the catalogue has ``services``; Misconfigured with one clear line if not."""

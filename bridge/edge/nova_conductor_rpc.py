@@ -14,6 +14,7 @@ import oslo_messaging
 
 from bridge.edge.nova_objects import CHANGES, DATA, MANIFESTS, NAME, Primitive, unwrap
 from bridge.edge.nova_threads import Threads
+from proto import waits
 from proto.errors import CascadeError, Stale, Unavailable
 
 TOPIC = "conductor"
@@ -144,7 +145,8 @@ class ConductorRpc:
 
     async def _call(self, function: Any, context: Context, method: str, **kwargs: Any) -> Any:
         try:
-            return await self._threads.run(lambda: function(context, method, **kwargs))
+            with waits.waiting():
+                return await self._threads.run(lambda: function(context, method, **kwargs))
         except oslo_messaging.RemoteError as error:
             raise _translated(str(error.exc_type), str(error.value)) from error
         except oslo_messaging.MessagingTimeout as error:

@@ -21,7 +21,7 @@ import requests.exceptions
 import urllib3.exceptions
 from openstack.exceptions import ConfigException
 
-from proto import tracing
+from proto import tracing, waits
 from proto.errors import Misconfigured, Unavailable
 from site_agent import logs
 from site_agent.core.answers import Answer, checked
@@ -147,7 +147,8 @@ class Cloud:
     async def _in_thread(self, url: str, method: str, options: dict[str, Any], what: str) -> Answer:
         call = lambda: _call(self._session, url, method, options)  # noqa: E731
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+            with waits.waiting():
+                return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except errors.Unauthorized as error:
             raise Unavailable(f"the site refuses the agent's credentials: {error}", 30.0) from error
         except (*_TRANSPORT, errors.ClientException) as error:

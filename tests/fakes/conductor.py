@@ -167,10 +167,10 @@ class FakeConductor:
                 return dict(service)
         raise ServiceGone(f"service {service_id}")
 
-    async def set_disabled(self, service: str, disabled: bool, reason: str | None = None) -> None:
-        """Disable or enable a service (nova-api)."""
+    async def set_service_disabled(self, service_id: int, version: int, disabled: bool, reason: str | None) -> None:
+        """Disable or enable a service."""
         self._answer()
-        row = self.services[service.removeprefix("service-")]
+        row = next(service for service in self.services.values() if service["id"] == service_id)
         row |= {"disabled": disabled, "disabled_reason": reason if disabled else None}
 
     async def ensure_in_zone(self, host: str, zone: str) -> None:

@@ -28,6 +28,7 @@ class Process:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.armed: list[tuple[str, str]] = []  # ("before" or "after", part of a call's description)
         self.on_crash: Callable[[str], None] = lambda _where: None
+        self.on_death: list[Callable[[], None]] = []
         self._pause = pause
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str | None = None) -> asyncio.Task[Any]:
@@ -44,7 +45,11 @@ class Process:
 
     def kill(self) -> None:
         """Die now: no call of this process reaches the world any more."""
+        if not self.alive:
+            return
         self.alive = False
+        for last in self.on_death:
+            last()
         for task in list(self.tasks):
             task.cancel()
 

@@ -14,6 +14,7 @@ from bridge.edge.etcd_store import Change, Conflict, EtcdStore, LeaseLost, Owner
 from deploy.embedded import servers
 from deploy.embedded.servers import EtcdServer
 from proto.errors import Misconfigured, Unavailable
+from tests.fakes.etcd import FakeEtcd
 from tests.servers.etcd import etcd_server, etcd_store, kill, private_etcd, start_again
 
 __all__ = ["etcd_server", "etcd_store", "private_etcd"]
@@ -30,6 +31,14 @@ async def compact(server: EtcdServer, revision: int) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         request = messages.CompactionRequest(revision=revision, physical=True)
         await messages.KVStub(channel).Compact(request)
+
+
+@pytest.fixture(params=["real", "fake"])
+def any_store(request: pytest.FixtureRequest) -> EtcdStore:
+    """The real store, and the fake that scenario tests use: both must pass the same tests."""
+    if request.param == "fake":
+        return FakeEtcd().store()  # type: ignore[return-value]
+    return request.getfixturevalue("etcd_store")
 
 
 class Mirror:
@@ -79,65 +88,65 @@ async def state_of(store: EtcdStore, prefix: str) -> dict[str, bytes]:
 # -- reading and writing ------------------------------------------------------------------------------------------
 
 
-async def test_what_is_put_is_got(etcd_store: EtcdStore) -> None:
-    assert await etcd_store.get("/a") is None
-    revision = await etcd_store.put("/a", b"1")
-    assert await etcd_store.get("/a") == Stored("/a", b"1", revision, revision)
-    newer = await etcd_store.put("/a", b"2")
-    assert await etcd_store.get("/a") == Stored("/a", b"2", newer, revision)
-    await etcd_store.delete("/a")
-    await etcd_store.delete("/a")
-    assert await etcd_store.get("/a") is None
+async def test_what_is_put_is_got(any_store: EtcdStore) -> None:
+    assert await any_store.get("/a") is None
+    revision = await any_store.put("/a", b"1")
+    assert await any_store.get("/a") == Stored("/a", b"1", revision, revision)
+    newer = await any_store.put("/a", b"2")
+    assert await any_store.get("/a") == Stored("/a", b"2", newer, revision)
+    await any_store.delete("/a")
+    await any_store.delete("/a")
+    assert await any_store.get("/a") is None
 
 
-async def test_a_put_that_expects_another_revision_is_a_conflict(etcd_store: EtcdStore) -> None:
-    revision = await etcd_store.put("/a", b"1", expected=0)
+async def test_a_put_that_expects_another_revision_is_a_conflict(any_store: EtcdStore) -> None:
+    revision = await any_store.put("/a", b"1", expected=0)
     with pytest.raises(Conflict, match="expected revision 0, found revision"):
-        await etcd_store.put("/a", b"2", expected=0)
-    newer = await etcd_store.put("/a", b"2", expected=revision)
+        await any_store.put("/a", b"2", expected=0)
+    newer = await any_store.put("/a", b"2", expected=revision)
     with pytest.raises(Conflict):
-        await etcd_store.put("/a", b"3", expected=revision)
+        await any_store.put("/a", b"3", expected=revision)
     with pytest.raises(Conflict):
-        await etcd_store.delete("/a", expected=revision)
+        await any_store.delete("/a", expected=revision)
     with pytest.raises(Conflict, match="found nothing"):
-        await etcd_store.put("/b", b"1", expected=7)
-    await etcd_store.delete("/a", expected=newer)
+        await any_store.put("/b", b"1", expected=7)
+    await any_store.delete("/a", expected=newer)
 
 
-async def test_a_repeated_put_whose_answer_was_lost_succeeds(etcd_store: EtcdStore) -> None:
-    revision = await etcd_store.put("/a", b"1", expected=0)
-    assert await etcd_store.put("/a", b"1", expected=0) == revision
-    await etcd_store.delete("/a", expected=revision)
-    await etcd_store.delete("/a", expected=revision)
+async def test_a_repeated_put_whose_answer_was_lost_succeeds(any_store: EtcdStore) -> None:
+    revision = await any_store.put("/a", b"1", expected=0)
+    assert await any_store.put("/a", b"1", expected=0) == revision
+    await any_store.delete("/a", expected=revision)
+    await any_store.delete("/a", expected=revision)
 
 
-async def test_a_guard_that_was_replaced_stops_every_write(etcd_store: EtcdStore) -> None:
-    guard = ("/owner", await etcd_store.put("/owner", b"me", expected=0))
-    await etcd_store.put("/owner", b"me again")  # still the same life of the key
-    revision = await etcd_store.put("/a", b"1", expected=0, guard=guard)
-    await etcd_store.delete("/owner")
+async def test_a_guard_that_was_replaced_stops_every_write(any_store: EtcdStore) -> None:
+    guard = ("/owner", await any_store.put("/owner", b"me", expected=0))
+    await any_store.put("/owner", b"me again")  # still the same life of the key
+    revision = await any_store.put("/a", b"1", expected=0, guard=guard)
+    await any_store.delete("/owner")
     for _ in range(2):
         with pytest.raises(OwnershipLost):
-            await etcd_store.put("/a", b"2", expected=revision, guard=guard)
+            await any_store.put("/a", b"2", expected=revision, guard=guard)
         with pytest.raises(OwnershipLost):
-            await etcd_store.put("/a", b"1", expected=0, guard=guard)
+            await any_store.put("/a", b"1", expected=0, guard=guard)
         with pytest.raises(OwnershipLost):
-            await etcd_store.delete("/a", guard=guard)
-        await etcd_store.put("/owner", b"another")
-    assert (await etcd_store.get("/a")) == Stored("/a", b"1", revision, revision)
+            await any_store.delete("/a", guard=guard)
+        await any_store.put("/owner", b"another")
+    assert (await any_store.get("/a")) == Stored("/a", b"1", revision, revision)
 
 
-async def test_a_list_of_many_pages_is_of_one_revision(etcd_store: EtcdStore) -> None:
+async def test_a_list_of_many_pages_is_of_one_revision(any_store: EtcdStore) -> None:
     wanted = {f"/many/{number:05}": b"v" * 100 for number in range(1234)}
-    await asyncio.gather(*(etcd_store.put(key, value) for key, value in wanted.items()))
-    await etcd_store.put("/manz", b"")
-    stored, revision = await etcd_store.list("/many/")
+    await asyncio.gather(*(any_store.put(key, value) for key, value in wanted.items()))
+    await any_store.put("/manz", b"")
+    stored, revision = await any_store.list("/many/")
     assert {one.key: one.value for one in stored} == wanted
     assert [one.key for one in stored] == sorted(wanted)
     assert revision >= max(one.revision for one in stored)
-    assert await etcd_store.count("/many/") == 1234
-    assert await etcd_store.delete_prefix("/many/") == 1234
-    assert (await etcd_store.list("/many/"))[0] == []
+    assert await any_store.count("/many/") == 1234
+    assert await any_store.delete_prefix("/many/") == 1234
+    assert (await any_store.list("/many/"))[0] == []
 
 
 def test_endpoints() -> None:
@@ -184,7 +193,8 @@ async def test_calls_wait_for_a_short_restart_and_fail_after_a_long_one(
 # -- watching -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_watch_tells_what_is_there_and_then_what_changes(etcd_store: EtcdStore) -> None:
+async def test_a_watch_tells_what_is_there_and_then_what_changes(any_store: EtcdStore) -> None:
+    etcd_store = any_store
     await etcd_store.put("/w/a", b"1")
     async with aclosing(etcd_store.watch("/w/", only=lambda key: not key.endswith("/noise"))) as watch:
         first = await anext(watch)
@@ -350,6 +360,25 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
 
 
 # -- leases -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_revoked_lease_takes_its_keys(any_store: EtcdStore) -> None:
+    lease = await any_store.grant(5)
+    told: list[str] = []
+    lease.on_lost(lambda: told.append("lost"))
+    revision = await any_store.put("/l", b"1", expected=0, lease=lease.id)
+    assert await any_store.get("/l") == Stored("/l", b"1", revision, revision, lease.id)
+    await lease.refresh()
+    async with aclosing(any_store.watch("/l")) as watch:
+        await anext(watch)
+        assert isinstance(await anext(watch), Synced)
+        await lease.revoke()
+        assert await anext(watch) == Change("/l", None, revision + 1)
+    assert told == ["lost"] and lease.lost.is_set()
+    with pytest.raises(LeaseLost):
+        await any_store.put("/l", b"1", lease=lease.id)
+    with pytest.raises(LeaseLost):
+        await lease.refresh()
 
 
 async def test_a_lease_is_kept_and_a_revoked_one_takes_its_keys(etcd_store: EtcdStore) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import kombu
@@ -93,9 +93,8 @@ async def served(url: str, handler: Handler, *hosts: str, **options: Any) -> Asy
 
 @pytest.fixture
 async def nova(vhost: Vhost) -> AsyncIterator[Nova]:
-    client = Nova(vhost.url)
-    yield client
-    client.close()
+    with closing(Nova(vhost.url)) as client:
+        yield client
 
 
 @pytest.fixture
@@ -348,8 +347,7 @@ async def test_stop_gives_back_what_is_not_stored(vhost: Vhost, nova: Nova, hand
 
 async def test_a_broker_that_restarts(private_rabbitmq: Broker, handler: Handler) -> None:
     url = private_rabbitmq.url("v1")
-    nova = Nova(url)
-    try:
+    with closing(Nova(url)) as nova:
         async with served(url, handler, "paris", "oslo") as rpc:
             private_rabbitmq.kill()
             await until(lambda: not rpc.connected, "lost")
@@ -361,8 +359,6 @@ async def test_a_broker_that_restarts(private_rabbitmq: Broker, handler: Handler
                 await nova.cast(host, "after")
             await handler.count(3)
             assert {rpc.host for rpc in handler.seen} == {"paris", "oslo", "rome"}
-    finally:
-        nova.close()
 
 
 async def test_a_broker_that_hangs(private_rabbitmq: Broker, handler: Handler) -> None:
@@ -392,18 +388,16 @@ async def test_a_hundred_hosts_need_four_connections(vhost: Vhost, nova: Nova, h
 
 async def test_quorum_queues(vhost: Vhost, handler: Handler) -> None:
     url = f"{vhost.url}?rabbit_quorum_queue=true"
-    nova = Nova(url)
     stored = asyncio.Event()
     handler.act = lambda _: stored.wait()
-    async with served(url, handler, "paris", prefetch=2):
-        for number in range(4):
-            await nova.cast("paris", "m", instance=instance(f"i{number}"))
-        await handler.count(2)
-        assert vhost.queues()["compute.paris"] == (2, 2)
-        stored.set()
-        await handler.count(4)
-        await until(lambda: vhost.queues()["compute.paris"] == (0, 0), "acknowledged")
-    nova.close()
+    with closing(Nova(url)) as nova:
+        async with served(url, handler, "paris", prefetch=2):
+            for number in range(4):
+                await nova.cast("paris", "m", instance=instance(f"i{number}"))
+            await until(lambda: vhost.queues()["compute.paris"] == (2, 2), "two of four taken")
+            stored.set()
+            await handler.count(4)
+            await until(lambda: vhost.queues()["compute.paris"] == (0, 0), "acknowledged")
 
 
 @pytest.mark.parametrize("port", [1, None])

@@ -1,0 +1,107 @@
+"""The two programs as their __main__ wires them, on edges that are fakes: each runs until its process is killed."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from bridge.__main__ import site_of
+from bridge.catalog import Catalog
+from bridge.core.records import SiteSpec
+from bridge.heartbeats import Heartbeats
+from bridge.intake import Intake
+from bridge.owner import Ownership, share_sites
+from bridge.site import Edges, Site
+from proto import streams
+from proto.jetstream import JetStream
+from proto.messages import Bundle
+from proto.operations import Lane
+from proto.sealing import PrivateKey
+from site_agent import queries, site
+from site_agent.executor import Executor
+from site_agent.heartbeat import Heartbeat
+from site_agent.observer import Observer, Pace
+from tests.fakes.conductor import FakeConductor
+from tests.fakes.etcd import FakeEtcdStore
+from tests.fakes.neutron import FakeGlance, FakeNeutron
+from tests.fakes.placement import FakePlacement
+from tests.fakes.process import Edge, Process
+from tests.fakes.rabbit import FakeRabbit
+from tests.scenario.telling import Teller, point
+
+PACE = Pace(fast=0.6, slow=2.0, overlap=4.0, resync=600.0)
+SLOTS = 8
+TTL = 15  # s
+
+
+class Above:
+    """The cascading cloud and the middle: everything a bridge talks to."""
+
+    def __init__(self, rabbit: FakeRabbit, conductor: FakeConductor, teller: Teller, key: PrivateKey) -> None:
+        self.rabbit = rabbit
+        self.conductor = conductor
+        self.neutron = FakeNeutron()
+        self.glance = FakeGlance()
+        self.placement = FakePlacement()
+        self.teller = teller
+        self.key = key
+
+
+async def bridge(process: Process, above: Above, store: FakeEtcdStore, road: JetStream) -> None:
+    """Run a bridge; bridge/__main__.py is what it stands for."""
+    intake = Intake(road, above.key.public(), site_of)
+    conductor: Any = Edge(process, above.conductor, point("conductor"), above.teller.conductor)
+    edges = Edges(
+        road=road,
+        store=StoreEdge(process, store, point("etcd"), above.teller.store),  # type: ignore[arg-type]
+        rpc=above.rabbit.client(process, intake.store),  # type: ignore[arg-type]
+        conductor=conductor,
+        placement=Edge(process, above.placement, point("placement")),  # type: ignore[arg-type]
+        nova_api=conductor,
+        neutron=Edge(process, above.neutron, point("neutron")),  # type: ignore[arg-type]
+        glance=Edge(process, above.glance, point("glance")),  # type: ignore[arg-type]
+        heartbeats=Heartbeats(conductor),
+        catalog=Catalog(store),
+        key=above.key,
+    )
+    await road.ensure_stream(streams.DEAD)
+
+    async def run_site(spec: SiteSpec, ownership: Ownership) -> None:
+        await Site(spec, ownership, edges).run()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(edges.heartbeats.run())
+        tasks.create_task(share_sites(edges.store, process.name, run_site))
+
+
+class StoreEdge(Edge):
+    """etcd as one bridge sees it: when it dies, its leases run out."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "grant":
+            return super().__getattr__(name)
+
+        async def grant(ttl: int, *, kept: bool = True) -> Any:
+            lease = await self._outside.grant(ttl, kept=kept)
+            if kept:
+                self._process.on_death.append(_expiry(lease, ttl))
+            return Edge(self._process, lease, point("lease"))
+
+        return grant
+
+
+def _expiry(lease: Any, ttl: int) -> Callable[[], None]:
+    return lambda: asyncio.get_running_loop().call_later(ttl, lease.expire) and None
+
+
+async def agent(bundle: Bundle, cloud: Any, road: JetStream) -> None:
+    """Run an agent; site_agent/__main__.py is what it stands for."""
+    here = site.make(bundle, PrivateKey(bundle.sealing_key), cloud, road)
+    executor = Executor(here, SLOTS)
+    await queries.serve(here)
+    heartbeat = Heartbeat(here, lambda: executor.busy, status_interval=5.0, capacity_interval=60.0)
+    async with asyncio.TaskGroup() as tasks:
+        for lane in Lane:
+            tasks.create_task(executor.pull(lane))
+        tasks.create_task(Observer(here, PACE, lambda: executor.busy).run())
+        tasks.create_task(heartbeat.beat())
+        tasks.create_task(heartbeat.measure())
