@@ -2,7 +2,7 @@
 
 A bridge has one lease; every owner key it writes dies with it. The key's create revision names the ownership: writes
 guarded by it fail as soon as anybody else owns the site. As Nova and JetStream know no such guard, ``Ownership`` also
-ends by our own clock, SAFETY s before etcd would let go.
+ends by our own clock, some seconds before etcd would let go.
 """
 
 import asyncio
@@ -12,54 +12,22 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bridge.core import keys
 from bridge.core.records import Owner, SiteSpec
-from bridge.edge.etcd_store import Change, Conflict, EtcdStore, Guard, Lease, LeaseLost, OwnershipLost, Stored, Synced
+from bridge.edge.etcd_store import Change, Conflict, EtcdStore, Lease, LeaseLost, Stored, Synced
+from bridge.ownership import Ownership
 from proto import codec
 from proto.errors import CascadeError, Malformed, Stale, Unavailable
+
+__all__ = ["Ownership", "share_sites"]
 
 LOG = logging.getLogger(__name__)
 
 TTL = 15  # s a dead bridge keeps its sites
-SAFETY = 5.0  # s before the end of the lease when we stop believing in it
 LAST_WORDS = 3.0  # s for giving the lease back at the end
 FIRST_PAUSE = 1.0  # s until a site that failed runs again
 LONGEST_PAUSE = 60.0  # s; a site that ran for longer than this begins at FIRST_PAUSE again
-
-
-class Confirmed(Protocol):
-    """What an ownership needs of a lease."""
-
-    ttl: int
-    confirmed_at: float
-    lost: asyncio.Event
-
-
-@dataclass(slots=True)
-class Ownership:
-    """The right to work for a site, until it ends."""
-
-    site: str
-    revision: int  # create revision of the owner key: the owner revision
-    lease: Confirmed = field(repr=False)
-    ended: bool = False
-
-    @property
-    def guard(self) -> Guard:
-        """What every put of this site gives to the store."""
-        return keys.owner(self.site), self.revision
-
-    def valid(self) -> bool:
-        """Whether nobody else can own the site now, by our own clock; ask before each publish and each save."""
-        fresh = time.monotonic() < self.lease.confirmed_at + self.lease.ttl - SAFETY
-        return fresh and not self.ended and not self.lease.lost.is_set()
-
-    def check(self) -> None:
-        """Raise OwnershipLost unless valid. While etcd is away it may become valid again."""
-        if not self.valid():
-            raise OwnershipLost(f"site {self.site}: ownership {self.revision} is not confirmed any more")
 
 
 RunSite = Callable[[SiteSpec, Ownership], Awaitable[None]]
@@ -276,10 +244,10 @@ class _Sharing:
             LOG.exception("site=%s failed and will be run again", site)
 
     async def _give_back(self, ownership: Ownership) -> None:
-        """Delete the owner key, so that the site can be taken anew; waits while etcd is away."""
+        """Delete the owner key if it is still as we wrote it; waits while etcd is away."""
         while True:
             try:
-                await self._store.delete(keys.owner(ownership.site), guard=ownership.guard)
+                await self._store.delete(keys.owner(ownership.site), expected=ownership.revision)
             except Stale:
                 return
             except Unavailable as error:

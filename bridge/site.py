@@ -158,7 +158,8 @@ class Site:
     async def _listening(self) -> AsyncIterator[None]:
         road, site = self._edges.road, self._spec.site
         status = await road.subscribe(subjects.status(site), self._on_status)
-        asks = await road.subscribe(subjects.ask_filter(site), self._asks.answer)
+        own_inbox = f"{subjects.inbox_prefix(site)}."
+        asks = await road.subscribe(subjects.ask_filter(site), self._asks.answer, replies_to=own_inbox)
         try:
             yield
         finally:

@@ -199,8 +199,13 @@ class JetStream:
             raise Unavailable(f"no answer on {subject}: {error!r}") from error
         return bytes(reply.data)
 
-    async def subscribe(self, subject: str, handler: Callable[[str, bytes], Awaitable[bytes | None]]) -> "Subscription":
-        """Call ``handler(subject, data)`` for each message, many at once; answer requests with what it returns."""
+    async def subscribe(
+        self, subject: str, handler: Callable[[str, bytes], Awaitable[bytes | None]], replies_to: str = ""
+    ) -> "Subscription":
+        """Call ``handler(subject, data)`` for each message, many at once; answer requests with what it returns.
+
+        Only an answer to a reply subject that starts with ``replies_to`` is sent: the server lets a client name any.
+        """
         running: set[asyncio.Task[None]] = set()
 
         async def answer(message: Msg) -> None:
@@ -210,7 +215,7 @@ class JetStream:
                 except Exception:
                     LOG.exception("handler of %s failed", message.subject)
                     return
-            if reply is not None and message.reply:
+            if reply is not None and message.reply and message.reply.startswith(replies_to):
                 with contextlib.suppress(nats.errors.Error):
                     await message.respond(reply)
 

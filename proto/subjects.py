@@ -129,7 +129,6 @@ def site_permissions(site: str) -> tuple[list[str], list[str]]:
     publish = [event(site, "*"), ask_filter(site), status(site), dead(site)]
     for durable in durables:
         publish.append(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}")
-        publish.append(f"$JS.API.CONSUMER.INFO.{stream}.{durable}")
         publish.append(f"$JS.ACK.{stream}.{durable}.>")
         publish.append(f"$JS.ACK.*.*.{stream}.{durable}.>")
     return publish, [query_filter(site), f"{inbox_prefix(site)}.>"]

@@ -2,20 +2,26 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from opentelemetry import context, propagate, trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _enabled = False
-_provider: TracerProvider | None = None
+_provider: "TracerProvider | None" = None
 _tracer = trace.get_tracer("cascade")
 
 
 def set_up(service: str, endpoint: str, attributes: Mapping[str, str]) -> None:
     """Send spans to an OTLP/HTTP endpoint in the background; an exporter that is down blocks nothing."""
+    # Imported here: a program that does not trace starts without them.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     global _enabled, _provider
     resource = Resource.create({"service.name": service, **attributes})
     _provider = TracerProvider(resource=resource)

@@ -1,7 +1,8 @@
 """Every etcd key, built and parsed only here."""
 
 PREFIX = "/cascade/v1"
-SITES = f"{PREFIX}/sites/"
+SITES = f"{PREFIX}/sites/"  # what every bridge watches: few keys, seldom written
+HELD = f"{PREFIX}/held/"  # what only a site's owner writes and reads: many keys
 
 
 def spec(site: str) -> str:
@@ -16,7 +17,7 @@ def owner(site: str) -> str:
 
 def alive(site: str) -> str:
     """Last SiteStatus, under a lease of its own; written by the owner on the site's behalf."""
-    return f"{SITES}{site}/alive"
+    return f"{HELD}{site}/alive"
 
 
 def site_of_spec(key: str) -> str | None:
@@ -27,7 +28,7 @@ def site_of_spec(key: str) -> str | None:
 
 def instances(site: str) -> str:
     """Prefix of a site's instance records."""
-    return f"{SITES}{site}/instances/"
+    return f"{HELD}{site}/instances/"
 
 
 def instance(site: str, uuid: str) -> str:
@@ -36,8 +37,13 @@ def instance(site: str, uuid: str) -> str:
 
 
 def site(name: str) -> str:
-    """Prefix of everything about a site."""
+    """Prefix of a site's enrolment and owner."""
     return f"{SITES}{name}/"
+
+
+def held(name: str) -> str:
+    """Prefix of all that a site's owner keeps about it."""
+    return f"{HELD}{name}/"
 
 
 def flavor(flavor_id: str) -> str:
@@ -47,4 +53,4 @@ def flavor(flavor_id: str) -> str:
 
 def site_flavor(name: str, flavor_id: str) -> str:
     """Version of a flavor that a site has."""
-    return f"{SITES}{name}/flavors/{flavor_id}"
+    return f"{HELD}{name}/flavors/{flavor_id}"

@@ -39,7 +39,7 @@ def begun(rpc: Rpc, row: Operation, record: InstanceRecord | None, now: float) -
     """Return the record with the command of ``row`` pending: next generation, RPC id remembered."""
     known = record or InstanceRecord(uuid=rpc.uuid)
     pending = Pending(
-        generation=known.generation + 1,
+        generation=_next_generation(known, now),
         verb=row.verb,
         rpc_id=rpc.rpc_id,
         request_id=str(rpc.context.get("request_id") or ""),
@@ -62,7 +62,7 @@ def cleaning(record: InstanceRecord, fault: Fault, now: float) -> InstanceRecord
     assert record.pending is not None
     pending = msgspec.structs.replace(
         record.pending,
-        generation=record.generation + 1,
+        generation=_next_generation(record, now),
         verb=Verb.DELETE,
         issued_at=now,
         not_after=None,
@@ -89,6 +89,15 @@ def tombstone(record: InstanceRecord, now: float) -> InstanceRecord:
 def adopted(spec_uuid: str, generation: int) -> InstanceRecord:
     """Return the record of a server found in a site whose record was lost; its generation counts on."""
     return InstanceRecord(uuid=spec_uuid, generation=generation, observed_generation=generation)
+
+
+def _next_generation(record: InstanceRecord, now: float) -> int:
+    """Return a generation above all earlier ones, also those of a record that was dropped or came from a backup.
+
+    Agents remember the generations of instances that are gone, and JetStream the ids of their commands: counting from
+    1 again, a new command would be taken for an old one. So the clock (ms) is the least a generation can be.
+    """
+    return max(record.generation + 1, int(now * 1000))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from proto.errors import Misconfigured
 EXCHANGE = "nova"  # default of [DEFAULT] control_exchange, as in Nova
 SEND_CONNECTIONS = 2  # of one transport: publishing takes 2-5 ms, replies and the conductor share them
 AMQP_HEARTBEAT = 15  # s; RabbitMQ takes the hosts of a paused bridge back after twice that
+RECONNECT_WAIT = 5  # s between two tries at the most; oslo's own 30 s would hold up calls after an outage
 REPEAT_INTERVAL = 60  # s between two equal complaints of oslo.messaging about a server that is away
 
 _GROUP = "oslo_messaging_rabbit"
@@ -30,6 +31,7 @@ def transport(url: str | None = None) -> Any:
     conf.register_opts([*impl_rabbit.rabbit_opts, *amqp.amqp_opts], group=_GROUP)
     conf.set_default("rpc_conn_pool_size", SEND_CONNECTIONS, group=_GROUP)
     conf.set_default("heartbeat_timeout_threshold", AMQP_HEARTBEAT, group=_GROUP)
+    conf.set_default("rabbit_interval_max", RECONNECT_WAIT, group=_GROUP)
     oslo_messaging.set_transport_defaults(EXCHANGE)
     # Waiting for one of the few connections is what we want, not a reason to warn.
     logging.getLogger(_POOL_LOGGER).setLevel(logging.ERROR)

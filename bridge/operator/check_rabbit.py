@@ -33,10 +33,9 @@ def _look() -> list[Finding]:
     if cfg.CONF.transport_url == UNSET:
         return [wrong("rabbitmq", "[DEFAULT] transport_url is not set", "the transport_url of the cascading cell")]
     try:
-        with road._driver._get_connection(retry=1) as pooled:
-            # A clone of kombu's connection (TLS and credentials as set): the driver's own reads time out at once.
-            with pooled.connection.connection.clone() as connection:
-                findings = [ok("rabbitmq", "answers"), *_queue(connection, cfg.CONF)]
+        # A clone of kombu's connection (TLS and credentials as set): the driver's own reads time out at once.
+        with road._driver._get_connection(retry=1) as pooled, pooled.connection.connection.clone() as connection:
+            findings = [ok("rabbitmq", "answers"), *_queue(connection, cfg.CONF)]
         return findings if _missing(findings) else [*findings, _ping(road)]
     except (*CONNECTION_ERRORS, kombu.exceptions.KombuError, oslo_messaging.MessagingException) as error:
         return [wrong("rabbitmq", f"no connection: {error}", "[DEFAULT] transport_url as in nova.conf of the cell")]

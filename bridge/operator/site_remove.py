@@ -54,7 +54,7 @@ async def remove(context: Context, site: str, forget: bool) -> Removal:
     await _until_let_go(store, site)
     await _remove_hosts(above, spec, report)
     await _remove_messages(road, site)
-    await store.delete_prefix(keys.instances(site))
+    await store.delete_prefix(keys.held(site))
     await store.delete_prefix(keys.site(site))
     return report
 
@@ -119,6 +119,10 @@ async def _delete_durable(road: "JetStream", durable: Durable) -> None:
     answer = await road.request(f"$JS.API.CONSUMER.DELETE.{durable.stream}.{durable.name}", b"", timeout=5)
     if _error_of(answer) not in (None, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND):
         raise Unavailable(f"deleting consumer {durable.name}: {answer.decode()}")
+
+
+async def _durable_exists(road: "JetStream", durable: Durable) -> bool:
+    return not _error_of(await road.request(f"$JS.API.CONSUMER.INFO.{durable.stream}.{durable.name}", b"", timeout=5))
 
 
 def _error_of(answer: bytes) -> int | None:

@@ -108,6 +108,7 @@ async def all_sites(context: Context) -> list[SiteView]:
     names = sorted(site for key in by_key if (site := keys.site_of_spec(key)))
     if not names:
         return []
+    by_key |= {one.key: one for one in await asyncio.gather(*(store.get(keys.alive(name)) for name in names)) if one}
     road = await _road(context)
     return list(await asyncio.gather(*(_view(store, road, name, by_key) for name in names)))
 

@@ -142,6 +142,16 @@ class Stack:
             f"the sites are not online; see {self.log('bridge').parent}",
         )
 
+    def wait_enabled(self) -> None:
+        """Return when Nova above may schedule to every site."""
+        arguments = ("compute", "service", "list", "--service", "nova-compute", "-f", "json")
+
+        def enabled() -> bool:
+            listed = {row["Host"]: row for row in json.loads(self.client(TOP, *arguments))}
+            return all(listed.get(site, {}).get("Status") == "enabled" for site in SITES)
+
+        wait(enabled, ONLINE, f"Nova above does not use the sites; see {self.log('bridge')}")
+
     def forget_all(self) -> None:
         """Remove the demo's own files and the middle's data: the clouds they speak of are gone."""
         shutil.rmtree(self.directory, ignore_errors=True)

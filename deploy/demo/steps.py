@@ -12,6 +12,7 @@ from deploy.demo.stack import SITES, TOP, Stack, wait
 SHARED = "shared"  # both sites under one availability zone of this name
 FLAVOR, IMAGE, NETWORK = "m1.tiny", "cirros", "demo-net"
 BOOT_TIMEOUT = 120.0  # s
+REGISTER_TIMEOUT = 90  # s until Nova knows an enrolled site's host
 DELETE_TIMEOUT = 90.0  # s
 
 
@@ -46,7 +47,6 @@ def serve(stack: Stack, zone: str) -> None:
         stack.start("bridge")
     with step("both sites enrolled, one agent in each"):
         enrol(stack, zone)
-        stack.wait_online()
 
 
 def zones(zone: str) -> dict[str, str]:
@@ -55,7 +55,7 @@ def zones(zone: str) -> dict[str, str]:
 
 
 def enrol(stack: Stack, zone: str) -> None:
-    """Enrol each site under its zone, anew if it has another one, and start its agent."""
+    """Enrol each site under its zone, anew if it has another one, start its agent, and wait until Nova may use it."""
     known = stack.sites()
     for site, wanted in zones(zone).items():
         present = known.get(site, {}).get("availability_zones", [])
@@ -66,9 +66,11 @@ def enrol(stack: Stack, zone: str) -> None:
             stack.bundle(site).unlink(missing_ok=True)
             stack.cascade(
                 "site", "add", site, "--availability-zone", wanted, "--bundle", str(stack.bundle(site)),
-                "--nats-server", stack.middle.nats.url,
+                "--nats-server", stack.middle.nats.url, "--wait", str(REGISTER_TIMEOUT),
             )  # fmt: skip
         stack.start(site)
+    stack.wait_online()
+    stack.wait_enabled()
 
 
 def _withdraw(stack: Stack, site: str, zone: str) -> None:

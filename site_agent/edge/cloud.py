@@ -71,6 +71,9 @@ class Cloud:
             return await asyncio.to_thread(cls._connect, entry, timeout, threads)
         except ConfigException as error:
             raise Misconfigured(f"[site] cloud: entry {entry!r} of clouds.yaml: {error}") from error
+        except errors.Unauthorized as error:
+            reason = f"Keystone refuses it: is its password right, or has it expired? ({error})"
+            raise Misconfigured(f"[site] cloud: cannot log in with entry {entry!r} of clouds.yaml: {reason}") from error
         except errors.ClientException as error:
             raise Misconfigured(f"[site] cloud: cannot log in with entry {entry!r} of clouds.yaml: {error}") from error
 

@@ -60,7 +60,8 @@ def page(figures: Figures) -> str:
     return f"""# Benchmarks
 
 Written by `make bench` on {today}: {machine}. Three real clouds, RabbitMQ, NATS, etcd, the bridge and
-both agents share these cores, and so does whatever else the machine does: read ratios inside this one run, not absolutes.
+both agents share these cores, and so does whatever else the machine does: read ratios inside this one run, not
+absolutes.
 
 | what | figure |
 |---|---|

@@ -3,7 +3,7 @@
 import asyncio
 import selectors
 import sys
-import time
+import time as real
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -28,7 +28,7 @@ class Clock:
         return START + self.seconds
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
+        return getattr(real, name)
 
 
 class Stuck(Exception):
@@ -83,18 +83,24 @@ def on(clock: Clock) -> Iterator[None]:
 
 
 def _replace(module: ModuleType, clock: Clock, undo: list[Callable[[], None]]) -> None:
-    if module.__dict__.get("time") is time:
+    if module.__dict__.get("time") is real:
         module.__dict__["time"] = clock
-        undo.append(lambda: module.__dict__.__setitem__("time", time))
+        undo.append(lambda: module.__dict__.__setitem__("time", real))
     for value in list(vars(module).values()):
         if isinstance(value, type) and value.__module__ == module.__name__:
             _replace_defaults(value, clock, undo)
 
 
-def _replace_defaults(kind: type, clock: Clock, undo: list[Callable[[], None]]) -> None:
-    defaults = getattr(kind.__init__, "__kwdefaults__", None) or {}
-    virtual = {time.time: clock.time, time.monotonic: clock.monotonic}
-    for name, value in list(defaults.items()):
-        if value in virtual:
-            defaults[name] = virtual[value]
-            undo.append(lambda name=name, value=value: defaults.__setitem__(name, value))  # type: ignore[misc]
+def _replace_defaults(kind: Any, clock: Clock, undo: list[Callable[[], None]]) -> None:
+    init, virtual = kind.__init__, {real.time: clock.time, real.monotonic: clock.monotonic}
+    for name in ("__defaults__", "__kwdefaults__"):
+        before = getattr(init, name, None)
+        if not before:
+            continue
+        if isinstance(before, tuple):
+            after: Any = tuple(virtual.get(value, value) if callable(value) else value for value in before)
+        else:
+            after = {k: virtual.get(value, value) if callable(value) else value for k, value in before.items()}
+        if after != before:
+            setattr(init, name, after)
+            undo.append(lambda name=name, before=before: setattr(init, name, before))  # type: ignore[misc]

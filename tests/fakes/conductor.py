@@ -167,11 +167,12 @@ class FakeConductor:
                 return dict(service)
         raise ServiceGone(f"service {service_id}")
 
-    async def set_service_disabled(self, service_id: int, version: int, disabled: bool, reason: str | None) -> None:
+    async def set_service_disabled(self, service_id: int, version: int, disabled: bool, reason: str | None) -> Row:
         """Disable or enable a service."""
         self._answer()
         row = next(service for service in self.services.values() if service["id"] == service_id)
         row |= {"disabled": disabled, "disabled_reason": reason if disabled else None}
+        return dict(row)
 
     async def ensure_in_zone(self, host: str, zone: str) -> None:
         """Put a host into its zone (nova-api)."""

@@ -178,7 +178,7 @@ class FakeEtcdStore:
         if expected is not None and expected != (current.revision if current else 0):
             if current and (current.value, current.lease) == (value, lease or 0):
                 return current.revision
-            raise Conflict(f"{key}: expected revision {expected}, found {current.revision if current else 'nothing'}")
+            raise Conflict(f"{key}: expected revision {expected}, found {_revision(current)}")
         if lease and lease not in self._etcd.leases:
             raise LeaseLost(f"lease {lease} is gone")
         return self._etcd.write(key, value, lease or 0)
@@ -192,7 +192,7 @@ class FakeEtcdStore:
         if current is None:
             return
         if expected is not None and expected != current.revision:
-            raise Conflict(f"{key}: expected revision {expected}, found {current.revision}")
+            raise Conflict(f"{key}: expected revision {expected}, found {_revision(current)}")
         self._etcd.remove([key])
 
     async def delete_prefix(self, prefix: str) -> int:
@@ -225,3 +225,7 @@ class FakeEtcdStore:
 def _answering(etcd: FakeEtcd) -> None:
     if etcd.away:
         raise Unavailable("etcd is away")
+
+
+def _revision(stored: Stored | None) -> str:
+    return f"revision {stored.revision}" if stored else "nothing"

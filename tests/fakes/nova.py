@@ -19,7 +19,15 @@ MAX_ATTEMPTS = 3
 TOKEN = "gAAAAABf-the-users-token"
 PASSWORD = "the-admin-password"
 USER_DATA = "dGhlIHVzZXIgZGF0YQ=="
-FLAVOR = {"flavorid": "42", "name": "m1.small", "vcpus": 1, "memory_mb": 512, "root_gb": 1, "ephemeral_gb": 0, "swap": 0}
+FLAVOR = {
+    "flavorid": "42",
+    "name": "m1.small",
+    "vcpus": 1,
+    "memory_mb": 512,
+    "root_gb": 1,
+    "ephemeral_gb": 0,
+    "swap": 0,
+}
 POWERED = ("active", "rescued", "error")
 
 

@@ -1,5 +1,6 @@
 """Puts what happens between the programs into short lines: who, what, and the instance with its generation."""
 
+import re
 from typing import Any
 
 from bridge.core import keys
@@ -19,6 +20,7 @@ class Teller:
         self.lines: list[str] = []
         self.names: dict[str, str] = {}
         self._told: dict[str, str] = {}
+        self._generations: dict[str, list[int]] = {}
 
     def say(self, who: str, what: str) -> None:
         """Add a line; one that repeats the last is only counted."""
@@ -35,9 +37,19 @@ class Teller:
         return lines
 
     def _named(self, text: str) -> str:
+        """Generations are large: they are numbered by instance, in the order in which they are first told."""
         for uuid, name in self.names.items():
+            text = re.sub(
+                f"{uuid}:(\\d+)", lambda found, uuid=uuid: f"{uuid}:{self._number(uuid, int(found[1]))}", text
+            )
             text = text.replace(uuid, name)
         return text
+
+    def _number(self, uuid: str, generation: int) -> int:
+        known = self._generations.setdefault(uuid, [0])
+        if generation not in known:
+            known.append(generation)
+        return known.index(generation)
 
     # -- what each edge says -------------------------------------------------------------------------------------------
 
@@ -82,7 +94,7 @@ class Teller:
         elif method == "destroy_instance":
             self.say("nova", f"{args[2]} deleted")
         elif method == "set_service_disabled":
-            self.say("nova", f"service {args[0]} {f'disabled: {args[3]}' if args[2] else 'enabled'}")
+            self.say("nova", f"{result['host']} {f'disabled: {args[3]}' if args[2] else 'enabled'}")
 
     def site(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
         """A site answered a request that changes a server."""
@@ -164,7 +176,7 @@ def _observation(subject: str, data: bytes) -> str:
 
 def instance_of(key: str) -> str:
     """Return the uuid in the key of a record."""
-    return key.removeprefix(keys.SITES).split("/")[-1]
+    return key.removeprefix(keys.HELD).split("/")[-1]
 
 
 def is_command(subject: str) -> bool:

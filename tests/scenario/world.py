@@ -66,12 +66,11 @@ class World:
 
     # -- sites and programs --------------------------------------------------------------------------------------------
 
-    def add_site(self, name: str) -> None:
+    def add_site(self, name: str, hosts: list[str]) -> None:
         """Enrol a site as `cascade site add` does."""
-        host = SiteHost(name, name)
-        spec = SiteSpec(name, [host], SITE_KEY.public().base64, "")
+        spec = SiteSpec(name, [SiteHost(host, host) for host in hosts], SITE_KEY.public().base64, "")
         self.etcd.write(keys.spec(name), codec.to_json(spec), 0)
-        bundle = Bundle(name, spec.epoch, [host], ["nats://fake"], "", SITE_KEY.base64)
+        bundle = Bundle(name, spec.epoch, spec.hosts, ["nats://fake"], "", SITE_KEY.base64)
         self.sites[name] = Cascaded(name, FakeCloud(), bundle)
 
     def start_bridge(self, name: str = BRIDGE) -> Process:

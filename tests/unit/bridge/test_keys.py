@@ -4,11 +4,12 @@ from bridge.core import keys
 
 
 def test_a_site_has_its_own_prefix() -> None:
-    mine = [keys.spec("paris"), keys.owner("paris"), keys.alive("paris"), keys.instance("paris", "u")]
-    mine += [keys.site_flavor("paris", "42")]
-    assert all(key.startswith(keys.site("paris")) for key in mine)
-    assert not [key for key in mine if key.startswith(keys.site("pari"))]
-    assert len(set(mine)) == len(mine)
+    enrolment = [keys.spec("paris"), keys.owner("paris")]
+    held = [keys.alive("paris"), keys.instance("paris", "u"), keys.site_flavor("paris", "42")]
+    assert all(key.startswith(keys.site("paris")) for key in enrolment)
+    assert all(key.startswith(keys.held("paris")) for key in held)
+    assert not [key for key in enrolment + held if key.startswith((keys.site("pari"), keys.held("pari")))]
+    assert len(set(enrolment + held)) == len(enrolment + held)
 
 
 def test_instances_are_listed_by_their_prefix_alone() -> None:

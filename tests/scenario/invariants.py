@@ -1,0 +1,75 @@
+"""What must hold whatever happens: no instance lost, doubled, or deleted without being asked."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from site_agent.core import identity
+from tests.scenario.world import World
+
+AGREED = {"active": "active", "stopped": "stopped", "error": "error"}
+
+
+def check(world: World) -> None:
+    """Raise AssertionError for what must hold at any moment."""
+    broken = [*_doubled(world), *_deleted_unasked(world)]
+    assert not broken, broken
+
+
+def check_settled(world: World) -> None:
+    """Raise AssertionError for what must hold once everything runs again and had time."""
+    check(world)
+    broken = [*_unfinished(world), *_disagreeing(world), *_left_behind(world)]
+    assert not broken, broken
+
+
+def _doubled(world: World) -> Iterator[str]:
+    counts = Counter(identity.uuid_of(server.tags) for _, server in world.servers())
+    yield from (f"{uuid} has {number} servers" for uuid, number in counts.items() if uuid and number > 1)
+
+
+def _deleted_unasked(world: World) -> Iterator[str]:
+    for uuid, row in world.above.conductor.instances.items():
+        if row["deleted"] and uuid not in world.asked.deleted:
+            yield f"{uuid} was deleted above, and nobody asked for it"
+    for site in world.sites.values():
+        for server in site.cloud.nova.servers.values():
+            uuid = identity.uuid_of(server.body["tags"])
+            ran = server.launched is not None
+            if ran and server.vm_state == "deleted" and uuid not in world.asked.deleted:
+                yield f"{server.id} of {uuid} was deleted in {site.name}, and nobody asked for it"
+
+
+def _unfinished(world: World) -> Iterator[str]:
+    for uuid, row in world.above.conductor.instances.items():
+        if not row["deleted"] and (row["task_state"] or row["vm_state"] == "building"):
+            yield f"{uuid} hangs in {row['vm_state']}/{row['task_state']}"
+        if not row["deleted"] and uuid in world.asked.deleted:
+            yield f"{uuid} should be deleted"
+    yield from (f"{record.uuid} has a pending {record.pending.verb}" for _, record in world.records() if record.pending)
+    yield from (f"a message waits on {subject}" for subject in world.waiting())
+
+
+def _disagreeing(world: World) -> Iterator[str]:
+    for uuid, row in world.above.conductor.instances.items():
+        below = [server.vm_state for _, server in world.servers(uuid)]
+        if row["deleted"]:
+            continue
+        if row["vm_state"] in ("active", "stopped") and below != [row["vm_state"]]:
+            yield f"{uuid} is {row['vm_state']} above, {below or 'absent'} in the site"
+        if row["vm_state"] == "error" and not world.above.conductor.faults.get(uuid):
+            yield f"{uuid} is in ERROR without a reason"
+
+
+def _left_behind(world: World) -> Iterator[str]:
+    rows = world.above.conductor.instances
+    for site, server in world.servers():
+        uuid = identity.uuid_of(server.tags)
+        if uuid in rows and (rows[uuid]["deleted"] or rows[uuid]["host"] is None):
+            yield f"{server.id} is left of {uuid} in {site}"
+    for port in world.above.neutron.ports.values():
+        row = rows.get(port.get("device_id", ""))
+        if row is not None and row["deleted"]:
+            yield f"{port['id']} is left of {row['uuid']} above"
+    for consumer in world.above.placement.allocations:
+        if rows[consumer]["deleted"]:
+            yield f"an allocation is left of {consumer}"

@@ -1,0 +1,221 @@
+"""The lines a story may use, each one regular expression and one function. Programs: ``bridge``, ``agent <site>``."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from proto import codec, streams, subjects
+from proto.messages import Command
+from proto.operations import Lane, Verb
+from site_agent.core import identity
+from site_agent.core.answers import Answer
+from tests.fakes.cloud_nova import SiteServer
+from tests.fakes.nova import Refused
+from tests.scenario import telling
+from tests.scenario.world import World
+
+UNTIL_ONLINE = 20.0  # virtual s
+SECONDS = {"s": 1, "min": 60, "h": 3600}
+Step = Callable[..., Awaitable[None] | None]
+
+
+async def _sites(world: World, names: str) -> None:
+    for name in names.split():
+        world.add_site(name, [name])
+        world.start_agent(name)
+    world.start_bridge()
+    await asyncio.sleep(UNTIL_ONLINE)
+
+
+async def _site_of_hosts(world: World, name: str, hosts: str) -> None:
+    world.add_site(name, hosts.split())
+    world.start_agent(name)
+    world.start_bridge()
+    await asyncio.sleep(UNTIL_ONLINE)
+
+
+def _build(world: World, name: str, hosts: str) -> None:
+    uuid = world.uuid(name)
+    world.asked.built.append(uuid)
+    world.nova.build(uuid, name, hosts.split(" or "))
+
+
+def _ask(world: World, what: str, name: str) -> None:
+    uuid = world.uuid(name)
+    try:
+        if what == "hard reboot":
+            world.nova.reboot(uuid, "HARD")
+        else:
+            getattr(world.nova, what)(uuid)
+    except Refused as error:
+        world.teller.say("api", f"409: {error}")
+        return
+    if what == "delete":
+        world.asked.deleted.add(uuid)
+
+
+def _redeliver(world: World, name: str, method: str) -> None:
+    world.nova.redeliver(world.uuid(name), method)
+
+
+def _crash(world: World, program: str, when: str, what: str) -> None:
+    for name in re.findall(r"\bi\d+\b", what):
+        what = what.replace(name, world.uuid(name))
+    world.process(program).crash_at(when, what)
+
+
+async def _kill(world: World, program: str) -> None:
+    process = world.process(program)
+    process.kill()
+    await process.ended()
+
+
+async def _start(world: World, program: str) -> None:
+    if program.startswith("agent ") or program in world.bridges:
+        await world.process(program).ended()
+    world.start(program)
+
+
+async def _restart(world: World, program: str) -> None:
+    await _kill(world, program)
+    world.start(program)
+
+
+def _cut(world: World, program: str) -> None:
+    world.road.cut.add(program)
+
+
+def _mend(world: World, program: str) -> None:
+    world.road.cut.discard(program)
+
+
+async def _wait(world: World, number: str, unit: str) -> None:
+    await asyncio.sleep(float(number) * SECONDS[unit])
+
+
+def _refuses(world: World, site: str, what: str, status: str, message: str) -> None:
+    answer = Answer(int(status), {"error": {"message": message}})
+    world.sites[site].cloud.trouble(what, answer)
+
+
+def _nonsense(world: World, site: str, what: str) -> None:
+    world.sites[site].cloud.trouble(what, Answer(200, {"nonsense": True}), times=9)
+
+
+def _loses(world: World, site: str, what: str) -> None:
+    world.sites[site].cloud.trouble(what, done=True)
+
+
+def _fails_builds(world: World, site: str, message: str) -> None:
+    world.sites[site].cloud.nova.fail_builds = message
+
+
+def _builds(world: World, site: str) -> None:
+    world.sites[site].cloud.nova.fail_builds = None
+
+
+def _build_time(world: World, site: str, number: str, unit: str) -> None:
+    world.sites[site].cloud.nova.build_time = float(number) * SECONDS[unit]
+
+
+def _vendor(world: World, site: str, action: str, name: str) -> None:
+    ((_, server),) = [found for found in world.servers(world.uuid(name)) if found[0] == site]
+    if action == "delete":
+        world.asked.deleted.add(world.uuid(name))
+    world.sites[site].cloud.nova.vendor(server, action)
+
+
+def _stranger(world: World, site: str, name: str) -> None:
+    nova, tags = world.sites[site].cloud.nova, [identity.tag(world.uuid(name)), identity.generation_tag(1)]
+    now = world.clock.time()
+    body: dict[str, Any] = {"name": name, "tags": tags, "networks": "none"}
+    nova.servers[f"srv-{name}"] = SiteServer(f"srv-{name}", body, now, now, "active", None, 1, launched=now)
+
+
+def _garbage(world: World, kind: str, site: str, name: str) -> None:
+    subject = {
+        "command": subjects.command(site, Lane.NORMAL, world.uuid(name)),
+        "observation": subjects.event(site, world.uuid(name)),
+        "RPC": subjects.intake(site, world.uuid(name)),
+    }[kind]
+    _store(world, subject, b"\x93garbage")
+
+
+def _late_command(world: World, verb: str, site: str, name: str, generation: str) -> None:
+    command = Command(site, world.uuid(name), int(generation), 1, Verb(verb), world.clock.time(), None, "req-0")
+    _store(world, subjects.command(site, Lane.NORMAL, command.uuid), codec.encode(command))
+
+
+def _store(world: World, subject: str, data: bytes) -> None:
+    world.road.queue_of(subject).store(subject, data, {}, None, world.clock.seconds)
+    world.teller.road("stored", subject, data)
+    world.road.notify()
+
+
+def _away(world: World, what: str, state: str) -> None:
+    outside = {"etcd": world.etcd, "nova": world.above.conductor, "neutron": world.above.neutron}
+    outside[what].away = state == "away"  # type: ignore[attr-defined]
+
+
+def _show(world: World) -> None:
+    say = world.teller.say
+    for uuid, row in world.above.conductor.instances.items():
+        faults = world.above.conductor.faults.get(uuid)
+        shown = "deleted" if row["deleted"] else telling.row(row)
+        say("above", f"{uuid} {shown}{f'; fault: {faults[-1]}' if faults else ''}")
+    for _, record in world.records():
+        say("etcd", telling.record(record))
+    for site, server in world.servers():
+        task = f"/{server.task_state}" if server.task_state else ""
+        say(site, f"{server.id} {identity.uuid_of(server.tags)} {server.vm_state}{task}")
+    waiting = [" ".join((s.split(".")[2], s.split(".")[4], s.split(".")[-1])) for s in world.waiting()]
+    say("bus", ", ".join(waiting) or "nothing waits")
+    if world.dead():
+        say("dead", f"{world.dead()} put aside")
+
+
+def _purge(world: World, site: str) -> None:
+    for stream in (streams.intake(site), streams.commands(site), streams.events(site)):
+        world.road.queues[stream.name].messages.clear()
+
+
+STEPS: list[tuple[str, Step]] = [
+    (r"sites (.+)", _sites),
+    (r"site (\w+) with hosts (.+)", _site_of_hosts),
+    (r"build (i\d+) on (.+)", _build),
+    (r"(delete|stop|start|reboot|hard reboot|shelve) (i\d+)", _ask),
+    (r"redeliver (i\d+) (\w+)", _redeliver),
+    (r"crash (bridge\d?|agent \w+) (before|after) (.+)", _crash),
+    (r"kill (bridge\d?|agent \w+)", _kill),
+    (r"start (bridge\d?|agent \w+)", _start),
+    (r"restart (bridge\d?|agent \w+)", _restart),
+    (r"cut (bridge\d?|agent \w+)", _cut),
+    (r"mend (bridge\d?|agent \w+)", _mend),
+    (r"wait ([\d.]+) (s|min|h)", _wait),
+    (r"(\w+) refuses (.+) with (\d+) (.+)", _refuses),
+    (r"(\w+) answers nonsense to (.+)", _nonsense),
+    (r"(\w+) loses the answer to (.+)", _loses),
+    (r"(\w+) fails builds: (.+)", _fails_builds),
+    (r"(\w+) builds again", _builds),
+    (r"(\w+) builds in ([\d.]+) (s|min|h)", _build_time),
+    (r"(\w+) itself does (os-stop|os-start|delete) (i\d+)", _vendor),
+    (r"(\w+) has a stranger (i\d+)", _stranger),
+    (r"garbage as a (command|observation|RPC) of (\w+) (i\d+)", _garbage),
+    (r"somebody repeats (\w+) of (\w+) (i\d+):(\d+)", _late_command),
+    (r"(etcd|nova|neutron) is (away|back)", _away),
+    (r"all streams of (\w+) are lost", _purge),
+    (r"show", _show),
+]
+
+
+async def do(world: World, line: str) -> None:
+    """Carry one line out; ValueError if nobody knows it."""
+    for pattern, step in STEPS:
+        match = re.fullmatch(pattern, line)
+        if match:
+            result = step(world, *match.groups())
+            if result is not None:
+                await result
+            return
+    raise ValueError(f"no step is called {line!r}")

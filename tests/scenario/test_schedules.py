@@ -1,0 +1,120 @@
+"""Random schedules of the same steps: whatever dies, is lost or comes late, no instance is lost, doubled or deleted.
+
+The steps are drawn by hypothesis, the length of each way by the seed it draws. CASCADE_EXPLORE=500 tries new ones.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from tests.conftest import examples
+from tests.fakes.clock import Clock, run
+from tests.scenario import invariants
+from tests.scenario.steps import do
+from tests.scenario.world import World
+
+PATIENCE = 3 * 3600.0  # virtual s until everything must be settled: longer than any operation may wait
+LOOK = 20.0  # virtual s
+SLOWEST = 3.0  # virtual s of a way
+SITES = ("paris", "lyon")
+QUOTA = "Quota exceeded for cores"
+
+INSTANCES = st.sampled_from(["i1", "i2", "i3"])
+PROGRAMS = st.sampled_from(["bridge", "agent paris", "agent lyon"])
+BRIDGE_CALLS = [
+    "publish cascade.v1.intake", "publish cascade.v1.cmd", "ack cascade.v1.intake", "ack cascade.v1.evt", "ack rabbit",
+    "conductor save_instance", "conductor destroy_instance", "conductor event_finish", "conductor save_info_cache",
+    "conductor build_instances", "conductor create_fault", "etcd put", "etcd delete", "neutron create_port",
+    "neutron release", "placement delete_allocations", "purge", "count",
+]  # fmt: skip
+AGENT_CALLS = [
+    "POST compute /servers", "GET compute /servers", "DELETE compute /servers", "action", "POST network /ports",
+    "POST image", "PUT image", "publish cascade.v1.evt", "ack cascade.v1.cmd", "DELETE network /ports",
+]  # fmt: skip
+CRASHES = st.one_of(
+    st.tuples(st.just("bridge"), st.sampled_from(BRIDGE_CALLS)),
+    st.tuples(st.sampled_from(["agent paris", "agent lyon"]), st.sampled_from(AGENT_CALLS)),
+)
+STEPS = st.one_of(
+    st.builds("build {}".format, INSTANCES),
+    st.builds("{} {}".format, st.sampled_from(["delete", "delete", "stop", "start", "reboot"]), INSTANCES),
+    st.builds(lambda crash, when: f"crash {crash[0]} {when} {crash[1]}", CRASHES, st.sampled_from(["before", "after"])),
+    st.builds("{} {}".format, st.sampled_from(["restart", "cut", "mend", "start"]), PROGRAMS),
+    st.builds("{} refuses POST compute /servers with 403 {}".format, st.sampled_from(SITES), st.just(QUOTA)),
+    st.builds("{} loses the answer to POST compute /servers".format, st.sampled_from(SITES)),
+    st.builds("{} is {}".format, st.sampled_from(["nova", "neutron"]), st.sampled_from(["away", "back"])),
+    st.builds("wait {}".format, st.sampled_from(["0.3 s", "2 s", "2 s", "20 s", "3 min"])),
+)
+
+
+@settings(max_examples=examples(40))
+@given(st.lists(STEPS, min_size=3, max_size=14), st.integers(0, 2**16))
+def test_no_instance_is_lost_doubled_or_deleted_unasked(steps: list[str], seed: int) -> None:
+    chance = random.Random(seed)
+    clock = Clock()
+
+    async def way() -> None:
+        await asyncio.sleep(min(SLOWEST, chance.expovariate(20.0)))
+
+    async def main() -> None:
+        world = World(clock, way)
+        try:
+            await _play(world, steps)
+        finally:
+            note("\n".join(world.teller.lines))
+        await world.end()
+
+    random.seed(0)
+    run(clock, main)
+
+
+async def _play(world: World, steps: list[str]) -> None:
+    await do(world, f"sites {' '.join(SITES)}")
+    for step in steps:
+        world.teller.say("", f"-- {world.clock.seconds:.1f} s: {step}")
+        await _step(world, step)
+        invariants.check(world)
+    world.teller.say("", f"-- {world.clock.seconds:.1f} s: everything works again")
+    await _mend(world)
+    await _until(world, invariants.check_settled)
+
+
+async def _step(world: World, step: str) -> None:
+    """Do a step if it makes sense now."""
+    verb, _, rest = step.partition(" ")
+    built = world.uuid(rest) in world.asked.built if rest in ("i1", "i2", "i3") else None
+    if verb == "build":
+        if not built:
+            await do(world, f"{step} on paris or lyon")
+    elif verb == "start" and built is None:
+        if not world.process(rest).alive:
+            await do(world, step)
+    elif built is not False:
+        await do(world, step)
+
+
+async def _mend(world: World) -> None:
+    world.road.cut.clear()
+    world.above.conductor.away = world.above.neutron.away = False
+    for site in world.sites.values():
+        site.cloud.troubles.clear()
+    for process in world.programs():
+        process.armed.clear()
+        if not process.alive:
+            await do(world, f"start {process.name}")
+
+
+async def _until(world: World, holds: Callable[[World], None]) -> Awaitable[None] | None:
+    give_up = world.clock.seconds + PATIENCE
+    while True:
+        try:
+            holds(world)
+            return None
+        except AssertionError:
+            invariants.check(world)
+            if world.clock.seconds > give_up:
+                raise
+        await asyncio.sleep(LOOK)
