@@ -37,8 +37,8 @@ stamp=.venv/installed-$(cat requirements.lock pyproject.toml | sha256sum | cut -
 if [ ! -e "$stamp" ]; then
     echo "installing Cascade and its locked dependencies into .venv"
     "$python" -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
     rm -f .venv/installed-*
     : >"$stamp"
 fi

@@ -25,7 +25,7 @@ from bridge.edge.nova_conductor import (
 )
 from bridge.edge.nova_objects import primitive
 from proto.errors import CascadeError, Stale, Unavailable
-from tests.servers.rabbitmq import Broker, Vhost, private_rabbitmq, rabbitmq, vhost
+from tests.servers.rabbitmq import Broker, Vhost, loses_sockets, private_rabbitmq, rabbitmq, vhost
 
 __all__ = ["private_rabbitmq", "rabbitmq", "vhost"]
 
@@ -163,8 +163,9 @@ async def test_calls_run_side_by_side(vhost: Vhost) -> None:
 
 
 @pytest.mark.rabbit
+@loses_sockets
 async def test_a_broker_that_restarts(private_rabbitmq: Broker) -> None:
-    url = private_rabbitmq.url("v1")
+    url = private_rabbitmq.url("v1") + "?rabbit_interval_max=1&kombu_reconnect_delay=0.1"
     fake = FakeConductor(url)
     transport = nova_rpc.transport(url)
     client = NovaConductor(transport, timeout=5)

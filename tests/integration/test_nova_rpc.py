@@ -19,7 +19,7 @@ from bridge.edge import nova_rpc
 from bridge.edge.nova_rpc import IncomingRpc, NovaRpc, nova_error
 from proto import failpoints
 from proto.errors import Misconfigured, Unavailable
-from tests.servers.rabbitmq import Broker, Vhost, private_rabbitmq, rabbitmq, vhost
+from tests.servers.rabbitmq import Broker, Vhost, loses_sockets, private_rabbitmq, rabbitmq, vhost
 
 __all__ = ["private_rabbitmq", "rabbitmq", "vhost"]
 
@@ -125,6 +125,7 @@ async def test_a_cast_is_acknowledged_only_after_the_handler(vhost: Vhost, nova:
         await until(lambda: vhost.queues()["compute.paris"] == (0, 0), "acknowledged")
 
 
+@loses_sockets
 async def test_a_cut_connection_delivers_again(vhost: Vhost, nova: Nova, handler: Handler) -> None:
     stored = asyncio.Event()
     handler.act = lambda _: stored.wait()
@@ -345,6 +346,7 @@ async def test_stop_gives_back_what_is_not_stored(vhost: Vhost, nova: Nova, hand
     assert vhost.queues()["compute.paris"] == (1, 0)
 
 
+@loses_sockets
 async def test_a_broker_that_restarts(private_rabbitmq: Broker, handler: Handler) -> None:
     url = private_rabbitmq.url("v1")
     with closing(Nova(url)) as nova:
@@ -361,6 +363,7 @@ async def test_a_broker_that_restarts(private_rabbitmq: Broker, handler: Handler
             assert {rpc.host for rpc in handler.seen} == {"paris", "oslo", "rome"}
 
 
+@loses_sockets
 async def test_a_broker_that_hangs(private_rabbitmq: Broker, handler: Handler) -> None:
     url = private_rabbitmq.url("v1") + "?heartbeat_timeout_threshold=2"
     async with served(url, handler, "paris") as rpc:

@@ -98,7 +98,7 @@ class Teller:
 
     def site(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
         """A site answered a request that changes a server."""
-        service, method, path = args[:3]
+        _, method, path = args[:3]
         if method == "GET" or not path.startswith("/servers"):
             return
         body = kwargs.get("json") or {}
