@@ -12,7 +12,7 @@ from bridge.calls import Calls
 from bridge.catalog import Catalog
 from bridge.commands import Commands
 from bridge.core.records import SiteSpec
-from bridge.edge.etcd_store import EtcdStore
+from bridge.edge.etcd_store import Conflict, EtcdStore, OwnershipLost
 from bridge.edge.glance import Glance
 from bridge.edge.neutron import Neutron
 from bridge.edge.nova_api import NovaApi
@@ -131,6 +131,11 @@ class Site:
                     ("healing", self._healing.run()),
                 ):
                     tasks.create_task(work, name=f"{name} {self._spec.site}")
+        except BaseExceptionGroup as group:
+            lost, others = group.split((OwnershipLost, Conflict))
+            if lost is not None and others is None:
+                raise OwnershipLost(f"site {self._spec.site} may be another bridge's by now") from None
+            raise
         finally:
             await self._edges.rpc.forget(hosts)
             await intake.close()

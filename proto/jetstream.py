@@ -93,8 +93,9 @@ class Pull:
 class JetStream:
     """One connection of a process. Safe for many tasks of one event loop."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, complaints: "_Complaints") -> None:
         self._client = client
+        self._complaints = complaints
         self._js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT)
 
     @classmethod
@@ -135,7 +136,7 @@ class JetStream:
             raise Misconfigured(
                 f"cannot connect to NATS at {', '.join(servers)}: {reason}; check [nats] servers and the credentials"
             ) from error
-        return cls(client)
+        return cls(client, complaints)
 
     @property
     def connected(self) -> bool:
@@ -144,6 +145,7 @@ class JetStream:
 
     async def close(self) -> None:
         """Flush and close."""
+        self._complaints.closing = True
         try:
             async with asyncio.timeout(5):
                 await self._client.drain()
@@ -311,6 +313,7 @@ class _Complaints:
         self._servers = ", ".join(servers)
         self._next = 0.0
         self.last = ""
+        self.closing = False  # then a lost connection is what we want
 
     async def error(self, error: Exception) -> None:
         self.last = str(error) or repr(error)
@@ -319,7 +322,8 @@ class _Complaints:
             LOG.warning("NATS at %s: %s", self._servers, self.last)
 
     async def disconnected(self) -> None:
-        LOG.warning("NATS at %s: connection lost, reconnecting", self._servers)
+        if not self.closing:
+            LOG.warning("NATS at %s: connection lost, reconnecting", self._servers)
 
     async def reconnected(self) -> None:
         self._next = 0.0

@@ -16,7 +16,7 @@ from proto.jetstream import JetStream
 from proto.operations import Lane
 from site_agent import logs, queries, settings, site
 from site_agent.edge.cloud import Cloud
-from site_agent.executor import Executor
+from site_agent.executor import Executor, end
 from site_agent.heartbeat import Heartbeat
 from site_agent.observer import Observer, Pace
 
@@ -55,9 +55,9 @@ async def run(chosen: settings.Settings) -> None:
             LOG.info("ready: site %s, epoch %d", here.name, here.bundle.epoch)
             await stopping.wait()
             notify("STOPPING=1")
-            await _ended(pullers)
+            await end(pullers)
             await executor.stop(chosen.shutdown_grace)
-            await _ended(others)
+            await end(others)
         await answers.stop()
         LOG.info("stopped")
 
@@ -114,12 +114,6 @@ def _stop_on_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     return stopping
-
-
-async def _ended(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def notify(state: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from proto import codec, streams, subjects, tracing, waits
 from proto.errors import CascadeError, Expired, FaultCode, Malformed, Refused, Stale, Unavailable
@@ -70,11 +70,9 @@ class Executor:
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
         left = dict(self._running)
-        for task in left:
-            task.cancel()
         if left:
             LOG.warning("giving %d unfinished commands back", len(left))
-            await asyncio.gather(*left, return_exceptions=True)
+            await end(left)
             await asyncio.gather(*(delivery.nak(0.0) for delivery in left.values()))
 
     async def _settle(self, delivery: Delivery, lane: Lane) -> None:
@@ -173,6 +171,15 @@ class Executor:
         headers = {subjects.HEADER_DEAD_REASON: _line(reason), subjects.HEADER_DEAD_SUBJECT: delivery.subject}
         await self._site.road.publish(subjects.dead(self._site.name), delivery.data, headers=headers)
         await delivery.term()
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they are gone: Python 3.11's asyncio.wait_for, which nats-py uses, can lose a cancellation."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1.0)
 
 
 class _Bug(Exception):

@@ -109,13 +109,13 @@ class Road:
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
         self.cut: set[str] = set()
-        self.subscriptions: dict[int, tuple[Process, str, Handler]] = {}
+        self.subscriptions: dict[int, tuple[Process, str, Handler, str]] = {}
         self.numbers = itertools.count(1)
         self._stored = asyncio.Event()
 
-    def link(self, process: Process, say: Say = lambda _what, _subject, _data: None) -> "Link":
-        """Connect a process; ``say`` hears what is stored and settled by it."""
-        return Link(self, process, say)
+    def link(self, process: Process, say: Say = lambda _what, _subject, _data: None, inbox: str = "_INBOX") -> "Link":
+        """Connect a process; ``say`` hears what is stored and settled by it, answers come to its ``inbox``."""
+        return Link(self, process, say, inbox)
 
     def waiting(self, subject: str) -> list[Message]:
         """Return the stored messages of a subject filter."""
@@ -144,7 +144,8 @@ class Road:
 class Link:
     """What proto.jetstream.JetStream is to one process."""
 
-    def __init__(self, road: Road, process: Process, say: Say) -> None:
+    def __init__(self, road: Road, process: Process, say: Say, inbox: str) -> None:
+        self.inbox = inbox
         self.road = road
         self.process = process
         self.say = say
@@ -167,7 +168,7 @@ class Link:
         headers: Headers | None = None,
     ) -> bool:
         """Store a message; False if the id or ``none_pending`` kept it out."""
-        await self.arrive(f"publish {subject}", PUBLISH_PATIENCE)
+        await self._arrive(f"publish {subject}", PUBLISH_PATIENCE)
 
         async def effect() -> bool:
             stored = None
@@ -184,16 +185,16 @@ class Link:
         """Publish without storing."""
         self.process.check()
         if self.connected:
-            for process, handler in self._listeners(subject):
+            for process, handler, _ in self._listeners(subject):
                 process.spawn(_quietly(handler(subject, data)))
 
     async def request(self, subject: str, data: bytes, timeout: float) -> bytes:
         """Ask the first who listens."""
-        await self.arrive(f"request {subject}", timeout)
+        await self._arrive(f"request {subject}", timeout)
         listeners = list(self._listeners(subject))
         if not listeners:
             raise Unavailable(f"no answer on {subject}: nobody listens")
-        process, handler = listeners[0]
+        process, handler, replies_to = listeners[0]
 
         async def effect() -> bytes:
             try:
@@ -202,22 +203,22 @@ class Link:
             except (TimeoutError, asyncio.CancelledError) as error:
                 self.process.check()
                 raise Unavailable(f"no answer on {subject}") from error
-            if reply is None or process.name in self.road.cut:
+            if reply is None or process.name in self.road.cut or not self.inbox.startswith(replies_to):
                 raise Unavailable(f"no answer on {subject}")
             return reply
 
         return bytes(await self.process.call(f"request {subject}", effect))
 
-    def _listeners(self, subject: str) -> Iterator[tuple[Process, Handler]]:
-        for process, pattern, handler in list(self.road.subscriptions.values()):
+    def _listeners(self, subject: str) -> Iterator[tuple[Process, Handler, str]]:
+        for process, pattern, handler, replies_to in list(self.road.subscriptions.values()):
             if process.alive and process.name not in self.road.cut and matches(pattern, subject):
-                yield process, handler
+                yield process, handler, replies_to
 
-    async def subscribe(self, subject: str, handler: Handler) -> "Subscription":
-        """Call the handler for each message."""
+    async def subscribe(self, subject: str, handler: Handler, replies_to: str = "") -> "Subscription":
+        """Call the handler for each message; only requests whose inbox begins with ``replies_to`` are answered."""
         self.process.check()
         number = next(self.road.numbers)
-        self.road.subscriptions[number] = (self.process, subject, handler)
+        self.road.subscriptions[number] = (self.process, subject, handler, replies_to)
         return Subscription(self.road, number)
 
     async def pull(self, durable: Durable) -> "Pull":
@@ -227,24 +228,24 @@ class Link:
 
     async def ensure_stream(self, stream: Stream) -> None:
         """Make the stream exist."""
-        await self.arrive(f"stream {stream.name}", PUBLISH_TIMEOUT)
+        await self._arrive(f"stream {stream.name}", PUBLISH_TIMEOUT)
         self.road.queues.setdefault(stream.name, Queue(stream))
 
     async def ensure_durable(self, durable: Durable) -> None:
         """Make the durable exist."""
-        await self.arrive(f"consumer {durable.name}", PUBLISH_TIMEOUT)
+        await self._arrive(f"consumer {durable.name}", PUBLISH_TIMEOUT)
         self.road.queues[durable.stream].add(durable)
 
     async def delete_durables(self, stream: str, prefix: str) -> None:
         """Delete the durables of a prefix: what they had given out comes again from any new one."""
-        await self.arrive(f"consumers of {stream}", PUBLISH_TIMEOUT)
+        await self._arrive(f"consumers of {stream}", PUBLISH_TIMEOUT)
         consumers = self.road.queues[stream].consumers
         for name in [name for name in consumers if name.startswith(prefix)]:
             del consumers[name]
 
     async def purge(self, stream: str, subject: str) -> None:
         """Remove every message of a filter."""
-        await self.arrive(f"purge {subject}", PUBLISH_TIMEOUT)
+        await self._arrive(f"purge {subject}", PUBLISH_TIMEOUT)
 
         async def effect() -> None:
             queue = self.road.queues[stream]
@@ -256,11 +257,11 @@ class Link:
 
     async def count(self, stream: str, subject: str) -> int:
         """Return how many messages of a filter are stored."""
-        await self.arrive(f"count {subject}", PUBLISH_TIMEOUT)
+        await self._arrive(f"count {subject}", PUBLISH_TIMEOUT)
         queue = self.road.queues.get(stream)
         return sum(matches(subject, m.subject) for m in queue.messages.values()) if queue else 0
 
-    async def arrive(self, what: str, patience: float) -> None:
+    async def _arrive(self, what: str, patience: float) -> None:
         """Wait for the connection; Unavailable after ``patience`` s without."""
         self.process.check()
         give_up = asyncio.get_running_loop().time() + patience

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from deploy.devcloud import ports
 from deploy.embedded.servers import NatsServer
 from proto import codec, streams, subjects
 from proto.jetstream import JetStream
-from proto.messages import Bundle, Observation, Query, Reply, SiteHost, SiteStatus
+from proto.messages import Ask, Bundle, Command, Observation, Query, Reply, SiteHost, SiteStatus
 from proto.operations import BY_VERB, Lane, Verb
 from proto.sealing import PrivateKey
 from site_agent import queries, site
-from site_agent.executor import Executor
+from site_agent.executor import Executor, end
 from site_agent.heartbeat import Heartbeat
 from site_agent.observer import Observer, Pace
 from tests.fakes.cloud import FakeCloud
@@ -83,8 +83,6 @@ class Stage:
 
     async def send(self, verb: Verb, generation: int, uuid: str, **fields: object) -> None:
         """Publish a command."""
-        from proto.messages import Command
-
         command = Command(
             site=self.name, uuid=uuid, generation=generation, epoch=1, verb=verb, issued_at=0.0, not_after=None,
             request_id="req-1", **fields,
@@ -95,7 +93,10 @@ class Stage:
         """Wait until no command is left."""
         async with asyncio.timeout(PATIENCE):
             while await self.road.count(streams.commands(self.name).name, subjects.commands_of_site(self.name)):
-                await asyncio.sleep(0.05)
+                await self._a_moment()
+
+    async def _a_moment(self) -> None:
+        await asyncio.sleep(0.05)
 
     async def query(self, verb: str, uuid: str = "") -> Reply:
         """Ask the agent."""
@@ -103,8 +104,6 @@ class Stage:
         return codec.decode(await self.road.request(subjects.query(self.name, verb), data, 10), Reply)
 
     async def _answer(self, _subject: str, data: bytes) -> bytes:
-        from proto.messages import Ask
-
         ask = codec.decode(data, Ask)
         return codec.encode(Reply(data=CONTENT[ask.offset : ask.offset + ask.length]))
 
@@ -120,16 +119,14 @@ class Stage:
         executor = Executor(here, 8)
         observer = Observer(here, Pace(0.1, 0.3, 4.0, 600.0), lambda: executor.busy)
         heartbeat = Heartbeat(here, lambda: executor.busy, 0.5, 60.0)
-        works: list[Awaitable[None]] = [executor.pull(lane) for lane in Lane]
+        works: list[Coroutine[None, None, None]] = [executor.pull(lane) for lane in Lane]
         works += [observer.run(), heartbeat.beat(), heartbeat.measure()]
         await queries.serve(here)
-        tasks = [asyncio.ensure_future(work) for work in works]
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             yield here
         finally:
-            for task in [*tasks, *executor._running]:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end([*tasks, *executor._running])
             await road._client.close()
 
 
@@ -139,12 +136,12 @@ async def staged(server: NatsServer) -> AsyncIterator[Stage]:
     road = await connect_bridge(server)
     stage = Stage(server, road)
     await stage.set()
-    observing = asyncio.ensure_future(stage.observe())
+    observing = asyncio.create_task(stage.observe())
     try:
         yield stage
     finally:
-        observing.cancel()
-        await asyncio.gather(observing, return_exceptions=True)
+        await end([observing])
+        await stage.puller.close()
         await road.close()
 
 

@@ -90,7 +90,8 @@ class World:
                 self.teller.site(site, args, kwargs, result)
 
         cloud = Edge(process, here.cloud, describe, said)
-        process.spawn(programs.agent(here.bundle, cloud, self.road.link(process, self.teller.road)))  # type: ignore[arg-type]
+        road: Any = self.road.link(process, self.teller.road, subjects.inbox_prefix(site))
+        process.spawn(programs.agent(here.bundle, cloud, road))
         return process
 
     def process(self, name: str) -> Process:
