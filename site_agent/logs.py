@@ -29,7 +29,8 @@ _work: ContextVar[Work] = ContextVar("work", default=Work())  # noqa: B039 - fro
 
 
 def set_format(conf: Any) -> None:
-    """Make every log line of this process carry the current Work; call before oslo.log's setup."""
+    """Log to stderr, every line with the current Work; call before oslo.log's setup."""
+    conf.set_default("use_stderr", True)
     conf.set_default("logging_default_format_string", _FORMAT)
     conf.set_default("logging_exception_prefix", "%(asctime)s.%(msecs)03d %(process)d ERROR %(name)s")
     plain = logging.getLogRecordFactory()

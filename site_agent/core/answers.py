@@ -37,12 +37,8 @@ def checked(answer: Answer, code: FaultCode = FaultCode.REJECTED) -> Any:
 
 
 def problem(answer: Answer, code: FaultCode = FaultCode.REJECTED) -> CascadeError:
-    """Return the error that says what to do about a status of 400 and above."""
+    """Return the error that says what to do about a status of 400 and above that means no, or not in this state."""
     text, lower = answer.message, answer.message.lower()
-    if answer.status == 401:
-        return Unavailable(f"the site refuses the agent's credentials: {text}", _SITE_WAITS)
-    if answer.status == 429 or answer.status >= 500:
-        return Unavailable(f"the site answers {answer.status}: {text}")
     if _is_quota(answer, lower):
         return Refused(FaultCode.QUOTA, text)
     if answer.status == 409 and any(word in lower for word in _BUSY) and "vm_state" not in lower:
@@ -50,6 +46,14 @@ def problem(answer: Answer, code: FaultCode = FaultCode.REJECTED) -> CascadeErro
     if answer.status == 409 and code is FaultCode.REJECTED:
         return Refused(FaultCode.CONFLICT, text)
     return Refused(code, text)
+
+
+def refuse_not_now(answer: Answer, what: str) -> None:
+    """Raise Unavailable if the answer says nothing of the request itself, only that it cannot be taken now."""
+    if answer.status == 401:
+        raise Unavailable(f"{what}: the site refuses the agent's credentials: {answer.message}", _SITE_WAITS)
+    if answer.status == 429 or answer.status >= 500:
+        raise Unavailable(f"{what}: the site answers {answer.status}: {answer.message}")
 
 
 def is_locked(answer: Answer) -> bool:

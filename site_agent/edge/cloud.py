@@ -24,7 +24,7 @@ from openstack.exceptions import ConfigException
 from proto import tracing, waits
 from proto.errors import Misconfigured, Unavailable
 from site_agent import logs
-from site_agent.core.answers import Answer, checked
+from site_agent.core.answers import Answer, refuse_not_now
 from site_agent.core.servers import seconds
 
 LOG = logging.getLogger(__name__)
@@ -143,8 +143,7 @@ class Cloud:
             answer = await self._in_thread(f"{self._endpoints[service]}{path}", method, options, what)
         spent = time.monotonic() - begun
         LOG.log(logging.INFO if spent > SLOW else logging.DEBUG, "%s: %d in %.2f s", what, answer.status, spent)
-        if answer.status in (401, 429) or answer.status >= 500:
-            checked(answer)
+        refuse_not_now(answer, what)
         return answer
 
     async def _in_thread(self, url: str, method: str, options: dict[str, Any], what: str) -> Answer:

@@ -38,6 +38,7 @@ def test_kill_minus_nine(stack: Stack, tenant: Tenant, sites: dict[str, User], v
         uuids.append(tenant.boot(f"e2e-{moment}-{number}", "az-paris"))
         eventually(lambda: not process.is_alive(armed), 90, f"{victim} did not reach {moment}")  # noqa: B023
         stack.start(victim)
+        tenant.wait_status(uuids[-1], "ACTIVE", 240)  # else the next armed process dies of this one's redelivery
     check_exactly_one_each(tenant, sites, uuids)
     tenant.delete(*uuids)
 

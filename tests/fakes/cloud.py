@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proto.errors import CascadeError, Unavailable
-from site_agent.core.answers import Answer, checked
+from site_agent.core.answers import Answer, refuse_not_now
 from site_agent.edge.cloud import Service
 from tests.fakes.cloud_glance import SiteGlance
 from tests.fakes.cloud_neutron import SiteNeutron
@@ -127,6 +127,5 @@ def _raised(outcome: CascadeError | Answer) -> Answer:
     """Answer as the real edge does: it raises for what is "not now"."""
     if isinstance(outcome, CascadeError):
         raise outcome
-    if outcome.status in (401, 429) or outcome.status >= 500:
-        checked(outcome)
+    refuse_not_now(outcome, "the site")
     return outcome

@@ -83,6 +83,10 @@ class FakeNova:
         """Ask for something that has no row in our table."""
         self._act(uuid, "shelve_instance", "shelving", POWERED, image_id=None)
 
+    def was_sent(self, uuid: str, method: str) -> bool:
+        """Whether an RPC of this method was sent for an instance."""
+        return any(rpc.method == method and _uuid(rpc) == uuid for rpc in self.sent)
+
     def redeliver(self, uuid: str, method: str) -> None:
         """RabbitMQ delivers the last message of a method once more."""
         rpc = next(r for r in reversed(self.sent) if r.method == method and _uuid(r) == uuid)
@@ -137,6 +141,8 @@ class FakeNova:
         uuid = instance[DATA]["uuid"]
         retry = asked["filter_properties"]["retry"]
         assert (instance[DATA]["user_data"], asked["admin_password"]) == (USER_DATA, PASSWORD)
+        if self.conductor.instances[uuid]["deleted"]:
+            return
         if not alternates or retry["num_attempts"] >= MAX_ATTEMPTS:
             self.conductor.change(uuid, vm_state="error", task_state=None)
             return

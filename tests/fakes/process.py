@@ -39,6 +39,16 @@ class Process:
         finally:
             _current.reset(token)
 
+    def run(self, main: Coroutine[Any, Any, Any]) -> None:
+        """Run the program's main; when that ends by itself, or fails, the process ends."""
+
+        def over(task: asyncio.Task[Any]) -> None:
+            if self.alive:
+                self.on_crash("ended" if task.cancelled() else f"ended: {task.exception()!r}")
+                self.kill()
+
+        self.spawn(main).add_done_callback(over)
+
     def crash_at(self, when: str, what: str) -> None:
         """Die the next time a call whose description holds ``what`` is reached; ``when``: before or after it."""
         self.armed.append((when, what))

@@ -203,7 +203,7 @@ class Link:
             except (TimeoutError, asyncio.CancelledError) as error:
                 self.process.check()
                 raise Unavailable(f"no answer on {subject}") from error
-            if reply is None or process.name in self.road.cut or not self.inbox.startswith(replies_to):
+            if reply is None or process.name in self.road.cut or not f"{self.inbox}.1".startswith(replies_to):
                 raise Unavailable(f"no answer on {subject}")
             return reply
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from proto import codec, streams, subjects
+from proto.errors import Unavailable
 from proto.messages import Command
 from proto.operations import Lane, Verb
 from site_agent.core import identity
@@ -97,6 +98,10 @@ async def _wait(world: World, number: str, unit: str) -> None:
 def _refuses(world: World, site: str, what: str, status: str, message: str) -> None:
     answer = Answer(int(status), {"error": {"message": message}})
     world.sites[site].cloud.trouble(what, answer)
+
+
+def _busy(world: World, site: str, what: str) -> None:
+    world.sites[site].cloud.trouble(what, Unavailable("the site answers 503: try later"), times=2)
 
 
 def _nonsense(world: World, site: str, what: str) -> None:
@@ -194,6 +199,7 @@ STEPS: list[tuple[str, Step]] = [
     (r"mend (bridge\d?|agent \w+)", _mend),
     (r"wait ([\d.]+) (s|min|h)", _wait),
     (r"(\w+) refuses (.+) with (\d+) (.+)", _refuses),
+    (r"(\w+) answers 503 to (.+)", _busy),
     (r"(\w+) answers nonsense to (.+)", _nonsense),
     (r"(\w+) loses the answer to (.+)", _loses),
     (r"(\w+) fails builds: (.+)", _fails_builds),

@@ -16,14 +16,16 @@ from tests.scenario import invariants
 from tests.scenario.steps import do
 from tests.scenario.world import World
 
-PATIENCE = 3 * 3600.0  # virtual s until everything must be settled: longer than any operation may wait
+PATIENCE = 7 * 3600.0  # virtual s until everything must be settled: longer than a message whose ack was lost may wait
 LOOK = 20.0  # virtual s
 SLOWEST = 3.0  # virtual s of a way
 SITES = ("paris", "lyon")
 QUOTA = "Quota exceeded for cores"
 
+METHODS = ["build_and_run_instance", "terminate_instance", "stop_instance", "start_instance"]
+
 INSTANCES = st.sampled_from(["i1", "i2", "i3"])
-PROGRAMS = st.sampled_from(["bridge", "agent paris", "agent lyon"])
+PROGRAMS = st.sampled_from(["bridge", "bridge2", "agent paris", "agent lyon"])
 BRIDGE_CALLS = [
     "publish cascade.v1.intake", "publish cascade.v1.cmd", "ack cascade.v1.intake", "ack cascade.v1.evt", "ack rabbit",
     "conductor save_instance", "conductor destroy_instance", "conductor event_finish", "conductor save_info_cache",
@@ -35,7 +37,7 @@ AGENT_CALLS = [
     "POST image", "PUT image", "publish cascade.v1.evt", "ack cascade.v1.cmd", "DELETE network /ports",
 ]  # fmt: skip
 CRASHES = st.one_of(
-    st.tuples(st.just("bridge"), st.sampled_from(BRIDGE_CALLS)),
+    st.tuples(st.sampled_from(["bridge", "bridge", "bridge2"]), st.sampled_from(BRIDGE_CALLS)),
     st.tuples(st.sampled_from(["agent paris", "agent lyon"]), st.sampled_from(AGENT_CALLS)),
 )
 STEPS = st.one_of(
@@ -45,7 +47,12 @@ STEPS = st.one_of(
     st.builds("{} {}".format, st.sampled_from(["restart", "cut", "mend", "start"]), PROGRAMS),
     st.builds("{} refuses POST compute /servers with 403 {}".format, st.sampled_from(SITES), st.just(QUOTA)),
     st.builds("{} loses the answer to POST compute /servers".format, st.sampled_from(SITES)),
-    st.builds("{} is {}".format, st.sampled_from(["nova", "neutron"]), st.sampled_from(["away", "back"])),
+    st.builds("{} answers 503 to {}".format, st.sampled_from(SITES), st.sampled_from(["POST", "DELETE", "GET"])),
+    st.builds("{} fails builds: No valid host was found.".format, st.sampled_from(SITES)),
+    st.builds("{} builds again".format, st.sampled_from(SITES)),
+    st.builds("{} builds in {}".format, st.sampled_from(SITES), st.sampled_from(["1 s", "20 s"])),
+    st.builds("redeliver {} {}".format, INSTANCES, st.sampled_from(METHODS)),
+    st.builds("{} is {}".format, st.sampled_from(["nova", "neutron", "etcd"]), st.sampled_from(["away", "back"])),
     st.builds("wait {}".format, st.sampled_from(["0.3 s", "2 s", "2 s", "20 s", "3 min"])),
 )
 
@@ -85,20 +92,24 @@ async def _play(world: World, steps: list[str]) -> None:
 async def _step(world: World, step: str) -> None:
     """Do a step if it makes sense now."""
     verb, _, rest = step.partition(" ")
-    built = world.uuid(rest) in world.asked.built if rest in ("i1", "i2", "i3") else None
-    if verb == "build":
-        if not built:
+    name = rest.partition(" ")[0]
+    if name in ("i1", "i2", "i3"):
+        built = world.uuid(name) in world.asked.built
+        again = verb == "redeliver" and world.nova.was_sent(world.uuid(name), rest.partition(" ")[2])
+        if verb == "build" and not built:
             await do(world, f"{step} on paris or lyon")
-    elif verb == "start" and built is None:
-        if not world.process(rest).alive:
+        elif again or (verb not in ("build", "redeliver") and built):
             await do(world, step)
-    elif built is not False:
+    elif verb == "start":
+        if (rest == "bridge2" and rest not in world.bridges) or not world.process(rest).alive:
+            await do(world, step)
+    elif verb not in ("crash", "restart") or "bridge2" not in rest or "bridge2" in world.bridges:
         await do(world, step)
 
 
 async def _mend(world: World) -> None:
     world.road.cut.clear()
-    world.above.conductor.away = world.above.neutron.away = False
+    world.above.conductor.away = world.above.neutron.away = world.etcd.away = False
     for site in world.sites.values():
         site.cloud.troubles.clear()
     for process in world.programs():

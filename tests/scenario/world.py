@@ -77,7 +77,7 @@ class World:
         """Run a bridge."""
         process = self.bridges[name] = self._process(name)
         road: Any = self.road.link(process, self.teller.road)
-        process.spawn(programs.bridge(process, self.above, self.etcd.store(), road))
+        process.run(programs.bridge(process, self.above, self.etcd.store(), road))
         return process
 
     def start_agent(self, site: str) -> Process:
@@ -91,7 +91,7 @@ class World:
 
         cloud = Edge(process, here.cloud, describe, said)
         road: Any = self.road.link(process, self.teller.road, subjects.inbox_prefix(site))
-        process.spawn(programs.agent(here.bundle, cloud, road))
+        process.run(programs.agent(here.bundle, cloud, road))
         return process
 
     def process(self, name: str) -> Process:

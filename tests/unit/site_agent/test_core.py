@@ -6,7 +6,7 @@ from proto.errors import FaultCode, Refused, Unavailable
 from proto.messages import ServerSecrets, ServerState, SubnetSpec
 from proto.operations import Verb
 from site_agent.core import identity, servers
-from site_agent.core.answers import Answer, checked, problem
+from site_agent.core.answers import Answer, checked, problem, refuse_not_now
 from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
 from site_agent.core.capacity import Provider, effective, sum_up
 from site_agent.core.clock import SiteClock
@@ -111,9 +111,6 @@ def test_of_two_servers_of_one_create_the_oldest_sound_one_stays() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "code"),
     [
-        (Answer(503, "down"), Unavailable, None),
-        (Answer(429, {}), Unavailable, None),
-        (Answer(401, {"error": {"message": "no"}}), Unavailable, None),
         (Answer(403, {"forbidden": {"message": "Quota exceeded for instances"}}), Refused, FaultCode.QUOTA),
         (Answer(409, {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded"}}), Refused, FaultCode.QUOTA),
         (Answer(413, "<html/>"), Refused, FaultCode.QUOTA),
@@ -127,6 +124,13 @@ def test_a_refusal_says_what_to_do(answer, kind, code) -> None:
     error = problem(answer)
     assert isinstance(error, kind)
     assert getattr(error, "code", None) is code
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+def test_not_now_is_no_refusal(status: int) -> None:
+    with pytest.raises(Unavailable, match="GET x: the site"):
+        refuse_not_now(Answer(status, {}), "GET x")
+    refuse_not_now(Answer(409, {}), "GET x")
 
 
 def test_a_refusal_speaks_the_sites_words() -> None:
