@@ -272,6 +272,7 @@ class Commands:
         flight.next_command()
         await self._publisher.publish(flight, record, None, again=again)
         await self._publisher.outcome(flight, None)
+        await self._removal.leave_networks(flight.rpc.uuid, flight.networks_gone)
         await self._boot.fail(flight.rpc, pending.fault)
         await self._instances.drop(flight.rpc.uuid)
 
@@ -290,6 +291,7 @@ class Commands:
             return
         now = time.time()
         await self._removal.finish(rpc, timestamp(now))
+        await self._removal.leave_networks(rpc.uuid, flight.networks_gone)
         record = self._instances.get(rpc.uuid) or record
         await self._instances.put(planner.tombstone(record, now))
 

@@ -21,6 +21,7 @@ class Flight:
 
     rpc: Rpc
     own: float = 0.0  # s of ours so far: neither waiting for OpenStack nor for the site
+    networks_gone: list[str] = field(default_factory=list)  # ids above that the site has no use for any more
     announced: asyncio.Event = field(default_factory=asyncio.Event)  # what must be above before the outcome is
     superseded: asyncio.Event = field(default_factory=asyncio.Event)  # a delete came
     ended: "asyncio.Future[tuple[End, Fault | None]]" = field(

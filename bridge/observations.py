@@ -113,7 +113,9 @@ class Observations:
             case Verdict.FAILED:
                 await self._fail(reduction)
             case Verdict.GONE:
-                self._flight(reduction).end(End.GONE)
+                flight = self._flight(reduction)
+                flight.networks_gone = seen.networks_gone
+                flight.end(End.GONE)
 
     def _stranger(self, seen: Observation) -> None:
         """A tagged server without a record is left alone: only healing decides about it."""

@@ -1,6 +1,7 @@
 """The end of an instance above, once its server is gone from the site."""
 
 import logging
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from bridge.edge.neutron import Neutron
@@ -18,7 +19,11 @@ POWER_NOSTATE = 0
 class Removal:
     """May be repeated: each step finds its work done."""
 
-    def __init__(self, conductor: NovaConductor, neutron: Neutron, placement: Placement) -> None:
+    def __init__(
+        self, site: str, hosts: Collection[str], conductor: NovaConductor, neutron: Neutron, placement: Placement
+    ) -> None:
+        self._site = site
+        self._hosts = hosts
         self._conductor = conductor
         self._neutron = neutron
         self._placement = placement
@@ -32,6 +37,11 @@ class Removal:
         except InstanceGone:
             LOG.debug("instance=%s is already deleted above", rpc.uuid)
         await self._conductor.event_finish(rpc.context, rpc.uuid, EVENT, rpc.host)
+
+    async def leave_networks(self, uuid: str, network_ids: Iterable[str]) -> None:
+        """Give back the addresses kept above for networks that the site dropped with this instance's last server."""
+        for network_id in network_ids:
+            await self._neutron.unreserve(self._site, self._hosts, network_id, leaving=uuid)
 
     async def _destroy(self, rpc: Rpc, terminated_at: str) -> None:
         instance = await self._conductor.get_instance(rpc.context, rpc.uuid)

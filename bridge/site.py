@@ -76,6 +76,7 @@ class Site:
         self.calls = Calls(spec.site, edges.road, self.presence)
         self._instances = Instances(ownership, edges.store)
         flights = Flights()
+        hosts = [entry.host for entry in spec.hosts]
         publisher = Publisher(ownership, spec.epoch, edges.road, self._instances, lambda: self.presence.clock_offset)
         boot = Boot(
             spec.site,
@@ -89,7 +90,7 @@ class Site:
             edges.key,
             PublicKey(spec.sealing_public_key),
         )
-        removal = Removal(edges.conductor, edges.neutron, edges.placement)
+        removal = Removal(spec.site, hosts, edges.conductor, edges.neutron, edges.placement)
         network_info = NetworkInfo(edges.conductor, edges.neutron)
         self._commands = Commands(
             spec.site,

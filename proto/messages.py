@@ -197,6 +197,7 @@ class Observation(msgspec.Struct, frozen=True):
     outcome: Outcome = Outcome.SEEN
     fault: Fault | None = None
     attempt: int = 0
+    networks_gone: list[str] = msgspec.field(default_factory=list)  # above; the site keeps none of their addresses
 
 
 class Capacity(msgspec.Struct, frozen=True):

@@ -91,7 +91,7 @@ async def _connected(chosen: settings.Settings) -> AsyncIterator[site.Site]:
         # Each running command needs a thread at most times; the rest is for the observer, queries and image uploads.
         cloud = await Cloud.connect(chosen.cloud, chosen.request_timeout, threads=2 * chosen.slots + 4)
         try:
-            yield site.make(bundle, chosen.key, cloud, road)
+            yield site.make(bundle, chosen.key, cloud, road, shared=chosen.shared)
         finally:
             cloud.close()
     finally:

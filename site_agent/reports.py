@@ -45,11 +45,13 @@ class Reports:
             self._memory.told[uuid] = now
             LOG.info("server %s is %s %s", state.server_id, state.status, state.task_state or "")
 
-    async def absent(self, uuid: str) -> None:
-        """Tell that there is no such server, and forget it."""
+    async def absent(self, uuid: str, networks_gone: list[str]) -> None:
+        """Tell that there is no such server, and which networks above the site has no use for now; forget it."""
         generation = self._memory.generations.get(uuid, 0)
         with self._about_instance(uuid, generation):
-            await self._publish(Observation(self._site, uuid, generation, time.time(), None, absent=True))
+            await self._publish(
+                Observation(self._site, uuid, generation, time.time(), None, absent=True, networks_gone=networks_gone)
+            )
             self._memory.forget(uuid)
             LOG.info("no server is left")
 

@@ -26,6 +26,7 @@ TRACING = [
 ]
 AGENT = [
     cfg.IntOpt("slots", default=8, min=1, max=256, help="Commands of each lane carried out at a time."),
+    cfg.BoolOpt("shared", default=False, help="Other agents serve this site too: check each create against deletes."),
     cfg.FloatOpt("poll_fast", default=0.6, min=0.1, help="Seconds between two looks while a command is under way."),
     cfg.FloatOpt("poll_slow", default=2.0, min=0.1, help="Seconds between two looks while nothing is expected."),
     cfg.FloatOpt("overlap", default=4.0, min=1.0, help="Seconds each look reaches back before the last one."),
@@ -50,6 +51,7 @@ class Settings:
     tracing: bool
     otlp_endpoint: str
     slots: int
+    shared: bool
     poll_fast: float
     poll_slow: float
     overlap: float

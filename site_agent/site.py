@@ -41,6 +41,7 @@ class Site:
     reports: Reports
     memory: Memory
     clock: SiteClock
+    shared: bool = False  # other agents serve this site too
     problems: Problems = field(default_factory=Problems)
     shelf: Shelf = field(default_factory=lambda: Shelf(SHELF_LIFE))
 
@@ -59,7 +60,7 @@ class Site:
         self.memory.carried_out(command, tracing.inject(), time.monotonic() + LOOK_AFTER)
 
 
-def make(bundle: Bundle, key: PrivateKey, cloud: Cloud, road: JetStream) -> Site:
+def make(bundle: Bundle, key: PrivateKey, cloud: Cloud, road: JetStream, *, shared: bool = False) -> Site:
     """Return the site behind a session and a connection."""
     memory = Memory()
     return Site(
@@ -76,4 +77,5 @@ def make(bundle: Bundle, key: PrivateKey, cloud: Cloud, road: JetStream) -> Site
         reports=Reports(bundle.site, road, memory),
         memory=memory,
         clock=SiteClock(cloud.clock_offset, time.time()),
+        shared=shared,
     )

@@ -1,7 +1,9 @@
 """The cascading Neutron: networks, subnets and the ports of instances. Every call may be repeated."""
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from bridge.core.translate import CREATED_MARK, made_by_bridge
@@ -23,6 +25,7 @@ class Neutron:
         self._session = session
         self._networks: dict[str, tuple[float, dict[str, Any], list[dict[str, Any]]]] = {}
         self._reserved: dict[tuple[str, str], list[Port]] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def network(self, network_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return a network and its subnets, at most CACHE_AGE s old; Refused if it is gone."""
@@ -78,15 +81,31 @@ class Neutron:
     async def reserved(self, site: str, network: dict[str, Any], subnets: list[dict[str, Any]]) -> list[Port]:
         """Return the ports that hold addresses above for a site's own ports, making them at the first time."""
         key = (site, network["id"])
-        if key in self._reserved:
-            return self._reserved[key]
-        query = {"network_id": network["id"], "device_id": _reservation(site)}
-        ports: list[Port] = _body(await self._call("GET", "/ports", query=query), "ports")
-        wanted = [subnet["id"] for subnet in subnets if subnet.get("enable_dhcp")]
-        while wanted and len(ports) < RESERVED_ADDRESSES:
-            ports.append(await self._reserve(site, network, wanted))
-        self._reserved[key] = ports
-        return ports
+        async with self._locks[network["id"]]:
+            if key in self._reserved:
+                return self._reserved[key]
+            query = {"network_id": network["id"], "device_id": _reservation(site)}
+            ports: list[Port] = _body(await self._call("GET", "/ports", query=query), "ports")
+            wanted = [subnet["id"] for subnet in subnets if subnet.get("enable_dhcp")]
+            while wanted and len(ports) < RESERVED_ADDRESSES:
+                ports.append(await self._reserve(site, network, wanted))
+            self._reserved[key] = ports
+            return ports
+
+    async def unreserve(self, site: str, hosts: Collection[str], network_id: str, leaving: str) -> None:
+        """Give back what ``reserved`` made, unless a port above, but for those of ``leaving``, is bound to the site.
+
+        A boot makes its port first and asks for the reserved addresses after it, so it is either seen here or makes
+        them anew.
+        """
+        async with self._locks[network_id]:
+            ports = _body(await self._call("GET", "/ports", query={"network_id": network_id}), "ports")
+            if any(port.get("binding:host_id") in hosts and port["device_id"] != leaving for port in ports):
+                return
+            self._reserved.pop((site, network_id), None)
+            for port in ports:
+                if port["device_id"] == _reservation(site):
+                    await self._call("DELETE", f"/ports/{port['id']}")
 
     async def _reserve(self, site: str, network: dict[str, Any], subnet_ids: list[str]) -> Port:
         body = {

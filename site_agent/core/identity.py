@@ -21,6 +21,11 @@ def generation_tag(generation: int) -> str:
     return f"{_GENERATION_TAG}{generation}"
 
 
+def is_ours(description: str | None) -> bool:
+    """Whether a description is the identity of something made for a thing above."""
+    return bool(description) and str(description).startswith(_TAG)
+
+
 def uuid_of(tags: Iterable[str]) -> str:
     """The instance above that these tags name; empty for a server that is not ours."""
     return next((text[len(_TAG) :] for text in tags if text.startswith(_TAG)), "")

@@ -3,9 +3,9 @@
 import logging
 from typing import Any
 
-from proto import failpoints
+from proto import codec, failpoints, subjects
 from proto.errors import CascadeError, FaultCode, Malformed, Refused, Unavailable
-from proto.messages import Command, NetworkSpec, PortSpec, ServerSecrets, ServerSpec
+from proto.messages import Ask, Command, NetworkSpec, PortSpec, Reply, ServerSecrets, ServerSpec
 from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
 from site_agent.resources import flavor, image, keypair, network
 from site_agent.resources.port import ensure_port
@@ -13,6 +13,7 @@ from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
 
+ASK_TIMEOUT = 10.0  # s
 AFTER_LOST_ANSWER = 10.0  # s a POST without an answer gets to show its server before it is sent again
 
 
@@ -21,7 +22,8 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
 
     Knows its earlier try by the tag ``cascade:<uuid>``, which the create call itself sets; a port with the same MAC
     and addresses (409) stops a second server that a look by tag missed. A server in ERROR is adopted too: it failed,
-    and the observer tells why. Hints that name something above are dropped (core.boot).
+    and the observer tells why. Where several agents share the site, a delete may have overtaken this create in another
+    one: then no command is pending any more, and what was made is deleted again. Hints that name something above are dropped (core.boot).
     """
     spec = command.server
     if spec is None:
@@ -38,6 +40,10 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
     site.carried_out(command)
     LOG.info("the site accepted server %s", server_id)
     failpoints.reach(failpoints.CREATED)
+    if site.shared and not await _wanted(site, command):
+        LOG.warning("the command was withdrawn meanwhile, deleting server %s", server_id)
+        await site.servers.delete(server_id)
+        site.memory.deleting.add(command.uuid)
 
 
 async def _adopted(site: Site, command: Command) -> bool:
@@ -84,6 +90,17 @@ async def _posted(site: Site, command: Command, body: dict[str, Any]) -> str:
     if not server_id:
         raise problem
     return server_id
+
+
+async def _wanted(site: Site, command: Command) -> bool:
+    """Whether a command of the instance still waits; if none does, another agent carried out its delete before us."""
+    ask = Ask(site.name, "command_pending", uuid=command.uuid, generation=command.generation)
+    try:
+        data = await site.road.request(subjects.ask(site.name, ask.verb), codec.encode(ask), ASK_TIMEOUT)
+        reply = codec.decode(data, Reply)
+    except Unavailable:
+        return True
+    return reply.fault is not None or bool(reply.text)
 
 
 def _opened(site: Site, spec: ServerSpec) -> ServerSecrets:

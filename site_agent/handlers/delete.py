@@ -32,8 +32,8 @@ async def delete(site: Site, command: Command, repeated: bool) -> None:
 
 async def finish(site: Site, uuid: str) -> None:
     """The servers of an instance are gone: release its ports, then tell so. May be repeated."""
-    await release_ports(site, uuid)
-    await site.reports.absent(uuid)
+    networks_gone = await release_ports(site, uuid)
+    await site.reports.absent(uuid, networks_gone)
 
 
 async def _servers(site: Site, uuid: str) -> list[Server]:

@@ -104,17 +104,24 @@ async def chunks(site: Site, spec: ImageSpec) -> AsyncGenerator[bytes]:
 async def _chunk(site: Site, spec: ImageSpec, offset: int) -> bytes:
     length = min(CHUNK, spec.size - offset)
     ask = Ask(site.name, "image_chunk", image_id=spec.image_id, offset=offset, length=length)
-    subject, data = subjects.ask(site.name, ask.verb), codec.encode(ask)
     for last in (*[False] * (ASK_TRIES - 1), True):
         try:
-            reply = codec.decode(await site.road.request(subject, data, ASK_TIMEOUT), Reply)
+            data = await _asked(site, ask)
             break
         except Unavailable:
             if last:
                 raise
             await asyncio.sleep(ASK_PAUSE)
-    if reply.fault:
-        raise Refused(FaultCode.IMAGE, f"image {spec.image_id}: {reply.fault.message}")
-    if len(reply.data) != length:
-        raise Refused(FaultCode.IMAGE, f"image {spec.image_id}: {len(reply.data)} bytes at {offset}, not {length}")
-    return reply.data
+    if len(data) != length:
+        raise Refused(FaultCode.IMAGE, f"image {spec.image_id}: {len(data)} bytes at {offset}, not {length}")
+    return data
+
+
+async def _asked(site: Site, ask: Ask) -> bytes:
+    subject = subjects.ask(site.name, ask.verb)
+    reply = codec.decode(await site.road.request(subject, codec.encode(ask), ASK_TIMEOUT), Reply)
+    if reply.fault is None:
+        return reply.data
+    if reply.fault.code is FaultCode.SITE_SILENT:  # Glance above does not answer now
+        raise Unavailable(f"image {ask.image_id}: {reply.fault.message}")
+    raise Refused(FaultCode.IMAGE, f"image {ask.image_id}: {reply.fault.message}")

@@ -1,10 +1,10 @@
 """Networks and subnets: a copy of each network above, known by its tag, its subnets giving out only their share."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from proto.errors import FaultCode, Refused
+from proto.errors import FaultCode, Refused, Unavailable
 from proto.messages import NetworkSpec, SubnetSpec
 from site_agent.core import identity
 from site_agent.core.answers import problem
@@ -31,12 +31,39 @@ def shelf_key(spec: NetworkSpec) -> tuple[str, ...]:
     return ("network", spec.network_id, *shares)
 
 
+async def drop_unused(site: Site, network_ids: Iterable[str]) -> list[str]:
+    """Delete those of our networks here that no port of an instance is on; return their ids above. May be repeated.
+
+    A boot that is just about to use one finds it gone and makes it anew; one that was faster makes Neutron refuse.
+    """
+    gone: list[str] = []
+    for network_id in network_ids:
+        ports = await site.networks.find("ports", network_id=network_id)
+        if any(identity.is_ours(port.fields.get("description")) for port in ports):
+            continue
+        for network in await site.networks.find("networks", id=network_id):
+            if identity.is_ours(network.fields.get("description")) and await _deleted(site, network):
+                gone.append(identity.uuid_of([network.fields["description"]]))
+    return gone
+
+
+async def _deleted(site: Site, network: Resource) -> bool:
+    try:
+        await site.networks.delete("networks", network.id)
+    except Refused as error:
+        LOG.info("network %s stays: %s", network.id, error)
+        return False
+    site.shelf.clear()
+    LOG.info("network %s is not used any more and is deleted", network.id)
+    return True
+
+
 async def _subnet_id(site: Site, spec: NetworkSpec, subnet: SubnetSpec) -> str:
     async def look() -> str:
         found = await find(site, "subnets", subnet.subnet_id)
         if found is None:
             site.shelf.drop(shelf_key(spec))
-            raise Refused(FaultCode.NETWORK, f"subnet {subnet.name} was removed from the site's network")
+            raise Unavailable(f"subnet {subnet.subnet_id} was removed from the site: making it anew", retry_after=0.5)
         return found.id
 
     return await site.shelf.get(("subnet", subnet.subnet_id), look)

@@ -9,7 +9,7 @@ from proto.messages import FixedIp, NetworkSpec, PortSpec
 from site_agent.core import identity
 from site_agent.core.answers import problem
 from site_agent.edge.networks import made
-from site_agent.resources.network import ensure_network, shelf_key, subnet_ids
+from site_agent.resources.network import drop_unused, ensure_network, shelf_key, subnet_ids
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
@@ -42,10 +42,15 @@ async def ensure_port(site: Site, uuid: str, spec: PortSpec, network: NetworkSpe
     raise problem(answer, FaultCode.NETWORK)
 
 
-async def release_ports(site: Site, uuid: str) -> None:
-    """Delete the ports made for an instance; call only when its server is gone. May be repeated."""
-    for port in await site.networks.find("ports", description=identity.tag(uuid)):
+async def release_ports(site: Site, uuid: str) -> list[str]:
+    """Delete the ports made for an instance, and networks nobody uses then; return the ids above of those networks.
+
+    Call only when the instance's server is gone. May be repeated.
+    """
+    ports = await site.networks.find("ports", description=identity.tag(uuid))
+    for port in ports:
         await site.networks.delete("ports", port.id)
+    return await drop_unused(site, sorted({str(port.fields["network_id"]) for port in ports}))
 
 
 async def _own(site: Site, network_id: str, spec: PortSpec, tag: str) -> str | None:

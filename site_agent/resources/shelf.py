@@ -31,6 +31,10 @@ class Shelf:
         """Forget one id: the site no longer knows it."""
         self._kept.pop(key, None)
 
+    def clear(self) -> None:
+        """Forget all ids: something many of them may hang on was removed."""
+        self._kept.clear()
+
     def _put(self, key: Hashable, done: asyncio.Future[str]) -> None:
         self._looking.pop(key, None)
         if not done.cancelled() and done.exception() is None:

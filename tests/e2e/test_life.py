@@ -1,5 +1,6 @@
 """One server's life through the top, as a tenant lives it, and what it leaves behind: nothing."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -8,6 +9,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from deploy.demo.stack import Stack
+from proto import streams, subjects
+from proto.jetstream import JetStream
 from tests.e2e.clouds import CHANGE, Tenant, User, eventually
 from tests.e2e.conftest import tagged
 
@@ -129,6 +132,20 @@ def test_a_delete_leaves_nothing(stack: Stack, tenant: Tenant, operator: User, s
     allocations = operator.connection.placement.get(f"/allocations/{uuid}").json()["allocations"]
     assert not allocations
     eventually(lambda: uuid not in stack.cascade("instance", "list", "-f", "json"), 60, "a record remains")
+    eventually(lambda: not operator.ports(device_id="cascade-oslo"), 30, "addresses are still kept for the site")
+    assert not sites["oslo"].get("network", "/networks", tags=f"cascade:{tenant.network}")["networks"]
+    assert asyncio.run(messages(stack, "oslo")) == 0
+
+
+async def messages(stack: Stack, site: str) -> int:
+    """Return how many messages of a site are in any stream but DEAD."""
+    credentials = stack.middle.nats.files.bridge_credentials.read_text()
+    road = await JetStream.connect([stack.middle.nats.url], "e2e", credentials=credentials)
+    try:
+        found = [await road.count(stream.name, f"{subjects.PREFIX}.*.*.{site}.>") for stream in streams.of_site(site)]
+        return sum(found)
+    finally:
+        await road.close()
 
 
 def test_a_delete_during_the_boot(tenant: Tenant, sites: dict[str, User]) -> None:

@@ -146,6 +146,20 @@ def test_a_repeated_create_does_not_trust_a_look_while_a_cell_is_down() -> None:
     play(story)
 
 
+def test_a_create_that_another_agents_delete_overtook_is_undone() -> None:
+    async def story(world: World) -> None:
+        world.run_agent()
+        await create(world.site, world.command(Verb.CREATE), False)  # nothing is pending: it was purged
+        await asyncio.sleep(5)
+        assert world.cloud.nova.alive() == []
+        assert world.cloud.neutron.things["ports"] == {}
+        await world.send(world.command(Verb.CREATE, 2))
+        await asyncio.sleep(5)
+        assert len(world.cloud.nova.alive()) == 1
+
+    play(story, shared=True)
+
+
 def test_secrets_reach_the_server_and_only_open_with_the_sites_key() -> None:
     async def story(world: World) -> None:
         spec = server_spec(secrets=world.seal(user_data="dQ==", admin_password="geheim"))

@@ -99,6 +99,14 @@ def test_an_image_that_arrives_damaged_leaves_nothing() -> None:
     play(story)
 
 
+def test_glance_above_may_be_away_for_a_while() -> None:
+    async def story(world: World) -> None:
+        world.glance_away = 5
+        assert await ensure_image(world.site, IMAGE) == "site-image-1"
+
+    play(story)
+
+
 def test_a_transfer_the_site_breaks_off_leaves_nothing() -> None:
     async def story(world: World) -> None:
         world.cloud.trouble("PUT image", Unavailable("reset"))

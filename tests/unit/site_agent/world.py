@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from proto import codec, streams, subjects
+from proto.errors import FaultCode
 from proto.messages import (
     Ask,
     Bundle,
     Command,
+    Fault,
     FixedIp,
     FlavorSpec,
     ImageSpec,
@@ -80,7 +82,7 @@ def card(number: int) -> PortSpec:
 class World:
     """A site, the road, one agent's parts, and a bridge that answers asks for images."""
 
-    def __init__(self, time: clock.Clock, cloud: FakeCloud | None = None, slots: int = 8) -> None:
+    def __init__(self, time: clock.Clock, cloud: FakeCloud | None = None, slots: int = 8, shared: bool = False) -> None:
         self.time = time
         self.road = Road()
         self.key = PrivateKey.generate()
@@ -88,8 +90,10 @@ class World:
         self.bridge = self.road.link(Process("bridge"))
         self.process = Process("agent")
         self.slots = slots
+        self.shared = shared
         self.chunks_asked = 0
         self.content = CONTENT
+        self.glance_away = 0  # asks that find Glance above away
         self.restart()
 
     def restart(self) -> None:
@@ -98,7 +102,9 @@ class World:
         self.process = Process("agent")
         self.runs = False
         bundle = Bundle(PARIS, 2, [SiteHost("paris", "eu")], ["nats://x"], "", self.key.base64)
-        self.site = site.make(bundle, self.key, self.cloud, self.road.link(self.process))  # type: ignore[arg-type]
+        link: Any = self.road.link(self.process)
+        cloud: Any = self.cloud
+        self.site = site.make(bundle, self.key, cloud, link, shared=self.shared)
         self.executor = Executor(self.site, self.slots)
         self.observer = Observer(self.site, Pace(0.5, 2.0, 4.0, 600.0), lambda: self.executor.busy)
 
@@ -112,7 +118,12 @@ class World:
 
     async def _answer(self, _subject: str, data: bytes) -> bytes:
         ask = codec.decode(data, Ask)
+        if ask.verb == "command_pending":
+            return codec.encode(Reply(text="yes" if self.pending() else ""))
         self.chunks_asked += 1
+        if self.glance_away:
+            self.glance_away -= 1
+            return codec.encode(Reply(fault=Fault(FaultCode.SITE_SILENT, "glance is away")))
         return codec.encode(Reply(data=self.content[ask.offset : ask.offset + ask.length]))
 
     def run_agent(self) -> None:
