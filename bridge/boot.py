@@ -20,6 +20,8 @@ from proto.sealing import PrivateKey, PublicKey
 LOG = logging.getLogger(__name__)
 
 EVENT = BY_METHOD["build_and_run_instance"].event
+BUILDING = "building"
+UNCLAIMED = ("scheduling", None)  # task_states in which a build reaches a host
 FAULT_MESSAGE_LENGTH = 255  # Nova's column
 
 
@@ -70,7 +72,13 @@ class Boot:
             "launched_on": node.host,
             "compute_id": node.compute_id,
         }
-        await self._conductor.save_instance(rpc.context, rpc.uuid, changes, BUILD_TASK_STATES)
+        try:
+            await self._conductor.save_instance(rpc.context, rpc.uuid, changes, UNCLAIMED, [BUILDING])
+        except TaskStateChanged:
+            # A redelivery meets its own claim; any other host's, or a boot that ended, is not ours to touch.
+            instance = await self._conductor.get_instance(rpc.context, rpc.uuid)
+            if instance is None or not _claimed(instance, rpc.host):
+                raise
 
     async def prepare(self, rpc: Rpc) -> Prepared:
         """Make or find the ports above and gather what the site needs; Refused if the request cannot be met."""
@@ -102,7 +110,14 @@ class Boot:
         await self._conductor.save_info_cache(rpc.context, rpc.uuid, prepared.vifs)
 
     async def fail(self, rpc: Rpc, fault: Fault) -> None:
-        """End a boot of which nothing is left in the site: by Nova's reschedule where it is allowed, else in ERROR."""
+        """End a boot of which nothing is left in the site: by Nova's reschedule where it is allowed, else in ERROR.
+
+        May be repeated after a crash: an instance that another host claimed since is left alone.
+        """
+        instance = await self._conductor.get_instance(rpc.context, rpc.uuid)
+        if instance is None or instance["vm_state"] != BUILDING or instance["host"] not in (None, rpc.host):
+            LOG.info("instance=%s is not ours any more: its failed boot is not told", rpc.uuid)
+            return
         try:
             if fault.code in RESCHEDULABLE and _alternates(rpc):
                 await self._reschedule(rpc, fault)
@@ -216,6 +231,10 @@ class Boot:
 
     def _resealed(self, secrets: Sealed | None) -> Sealed | None:
         return None if secrets is None else self._site_key.seal(self._bridge_key.open(secrets))
+
+
+def _claimed(instance: dict[str, Any], host: str) -> bool:
+    return instance["host"] == host and instance["vm_state"] == BUILDING and instance["task_state"] in BUILD_TASK_STATES
 
 
 def _no_host() -> dict[str, None]:

@@ -1,6 +1,7 @@
 """INTAKE -> plan -> record -> publish: one ordered worker per instance, the sequencer of everything a site does."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from bridge.edge.nova_objects import timestamp
 from bridge.flight import End, Flight, Flights
 from bridge.instances import Instances
 from bridge.network_info import NetworkInfo
+from bridge.owner import Ownership
 from bridge.publisher import Publisher, Superseded
 from bridge.removal import Removal
 from bridge.window import Window
@@ -38,7 +40,7 @@ TERMINATE = "terminate_instance"
 class _Queue:
     """The waiting RPCs of one instance, oldest first; the first one is under way."""
 
-    waiting: deque[tuple[Delivery, Rpc]] = field(default_factory=deque)
+    waiting: deque[tuple[Delivery, Flight]] = field(default_factory=deque)
 
 
 class Commands:
@@ -46,7 +48,7 @@ class Commands:
 
     def __init__(
         self,
-        site: str,
+        ownership: Ownership,
         road: JetStream,
         instances: Instances,
         flights: Flights,
@@ -56,7 +58,7 @@ class Commands:
         removal: Removal,
         network_info: NetworkInfo,
     ) -> None:
-        self._site = site
+        self._ownership = ownership
         self._road = road
         self._instances = instances
         self._flights = flights
@@ -75,7 +77,7 @@ class Commands:
                 try:
                     deliveries = await pull.fetch(FETCH_BATCH, FETCH_WAIT)
                 except Unavailable as error:
-                    LOG.debug("site=%s intake: %s", self._site, error)
+                    LOG.debug("site=%s intake: %s", self._ownership.site, error)
                     await asyncio.sleep(error.retry_after)
                     continue
                 for delivery in deliveries:
@@ -85,43 +87,43 @@ class Commands:
         try:
             rpc = codec.decode(delivery.data, Rpc)
         except Malformed as error:
-            await bury(self._road, self._site, delivery, str(error))
+            await bury(self._road, self._ownership.site, delivery, str(error))
             return
         queue = self._queues.get(rpc.uuid)
         if queue is None:
             queue = self._queues[rpc.uuid] = _Queue()
-            queue.waiting.append((delivery, rpc))
+            queue.waiting.append((delivery, Flight(rpc)))
             workers.create_task(self._work(rpc.uuid, queue), name=f"instance {rpc.uuid}")
             return
-        if any(waiting.rpc_id == rpc.rpc_id for _, waiting in queue.waiting):
-            await delivery.ack()
+        if await self._repeated(queue, delivery, rpc):
             return
-        if rpc.method == TERMINATE:
-            await self._supersede(queue)
-        queue.waiting.append((delivery, rpc))
+        # No await between the look and the append: the worker removes a queue that is empty.
+        cancelled = _supersede(queue) if rpc.method == TERMINATE else []
+        queue.waiting.append((delivery, Flight(rpc)))
+        for waiting, flight in cancelled:
+            LOG.info("instance=%s %s cancelled by its delete", flight.rpc.uuid, flight.rpc.method)
+            await acknowledge(waiting)
 
-    async def _supersede(self, queue: _Queue) -> None:
-        """A delete came: what waits is cancelled, what is under way is given up, unless it is a delete too."""
-        if not queue.waiting:
-            return
-        under_way = queue.waiting.popleft()
-        for delivery, rpc in queue.waiting:
-            LOG.info("instance=%s %s cancelled by its delete", rpc.uuid, rpc.method)
-            await delivery.ack()
-        queue.waiting.clear()
-        queue.waiting.append(under_way)
-        flight = self._flights.get(under_way[1].uuid)
-        if flight is not None and under_way[1].method != TERMINATE:
-            flight.superseded.set()
+    async def _repeated(self, queue: _Queue, delivery: Delivery, rpc: Rpc) -> bool:
+        """Whether an RPC is in the queue already; a later delivery of the same message takes the place of the first."""
+        for number, (known, flight) in enumerate(queue.waiting):
+            if flight.rpc.rpc_id != rpc.rpc_id:
+                continue
+            if known.sequence == delivery.sequence:
+                queue.waiting[number] = (delivery, flight)
+            else:
+                await acknowledge(delivery)  # stored twice: one message is enough
+            return True
+        return False
 
     async def _work(self, uuid: str, queue: _Queue) -> None:
         while queue.waiting:
-            delivery, rpc = queue.waiting[0]
-            flight = self._flights.begin(rpc)
+            delivery, flight = queue.waiting[0]
+            self._flights.begin(flight)
             try:
-                with tracing.continued(delivery.headers), tracing.span("plan", method=rpc.method, instance=uuid):
+                with tracing.continued(delivery.headers), tracing.span("plan", method=flight.rpc.method, instance=uuid):
                     await self._until_done(flight, delivery)
-                await _acknowledge(delivery)
+                await acknowledge(queue.waiting[0][0])
             finally:
                 self._flights.finish(flight)
             queue.waiting.popleft()
@@ -133,36 +135,29 @@ class Commands:
         wait, bugs = 0.5, 0
         while True:
             try:
-                await self._carry_out(flight)
+                if flight.superseded.is_set() or bugs == BUG_TRIES:
+                    await self._give_up(flight, delivery, bugs == BUG_TRIES)
+                else:
+                    await self._carry_out(flight)
                 return
             except Superseded:
-                await self._give_up(flight)
-                return
+                continue
             except (OwnershipLost, Conflict):
                 raise  # another bridge has the site: nothing is ours to acknowledge any more
             except Stale as error:
                 LOG.info("instance=%s %s is pointless now: %s", flight.rpc.uuid, flight.rpc.method, error)
+                await self._settle(flight)
                 return
             except Unavailable as error:
                 LOG.warning("instance=%s %s waits: %s", flight.rpc.uuid, flight.rpc.method, error)
                 wait = min(MAX_RETRY_WAIT, max(wait * 2, error.retry_after))
-            except Exception as error:
+            except Exception:
                 LOG.exception("instance=%s %s cannot be carried out", flight.rpc.uuid, flight.rpc.method)
-                bugs += 1
-                if bugs == BUG_TRIES:
-                    await self._fault_bug(flight.rpc, error)
-                    await bury(self._road, self._site, delivery, repr(error))
-                    return
-            try:
-                async with asyncio.timeout(wait):
-                    await flight.superseded.wait()
-            except TimeoutError:
-                continue
+                bugs = min(bugs + 1, BUG_TRIES)
+            await _pause(flight, wait)
 
     async def _carry_out(self, flight: Flight) -> None:
         rpc = flight.rpc
-        if flight.superseded.is_set():
-            raise Superseded
         step = planner.step(rpc, self._instances.get(rpc.uuid))
         if step is Step.DONE:
             return
@@ -189,21 +184,41 @@ class Commands:
         await self._instances.put(record)
         return record
 
+    async def _enter(self, flight: Flight) -> None:
+        """Wait for a place in the site's window; Superseded if a delete comes first."""
+        enter = asyncio.ensure_future(self._window.enter(str(flight.rpc.context.get("project_id"))))
+        superseded = asyncio.ensure_future(flight.superseded.wait())
+        try:
+            await asyncio.wait({enter, superseded}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            superseded.cancel()
+            if not enter.done():
+                enter.cancel()
+                await asyncio.wait({enter})
+        if enter.cancelled():
+            raise Superseded
+
+    async def _start_event(self, flight: Flight, step: Step, row: Operation) -> None:
+        """Begin the action event once: Nova would show every further begin as an event of its own."""
+        if step is Step.PLAN and not flight.started:
+            await self._conductor.event_start(flight.rpc.context, flight.rpc.uuid, row.event, flight.rpc.host)
+            flight.started = True
+
     async def _change(self, flight: Flight, step: Step, row: Operation) -> None:
         rpc = flight.rpc
-        await self._window.enter(str(rpc.context.get("project_id")))
+        await self._enter(flight)
         try:
             async with self._instances.lock(rpc.uuid):
                 if step is Step.PLAN:
                     await self._check_fits(rpc, row)
-                    await self._conductor.event_start(rpc.context, rpc.uuid, row.event, rpc.host)
+                await self._start_event(flight, step, row)
                 record = await self._begin(flight, step, row)
                 flight.announced.set()
                 await self._publisher.publish(flight, record, None, again=step is Step.RESUME)
             end, fault = await self._publisher.outcome(flight, None)
             if end is End.FAILED and fault is not None and fault.code is FaultCode.EXPIRED:
                 await self._refuse(rpc, row, fault)
-                await self._settle(rpc.uuid)
+                await self._settle(flight)
         finally:
             self._window.leave()
 
@@ -221,13 +236,11 @@ class Commands:
         if step is Step.RESUME and known is not None and known.pending is not None and known.pending.cleanup:
             await self._clean_up(flight, known, again=True)
             return
-        await self._window.enter(str(rpc.context.get("project_id")))
+        await self._enter(flight)
         try:
             end, fault = await self._created(flight, step, row)
         except Refused as error:
-            await self._boot.fail(rpc, Fault(error.code, error.message))
-            await self._instances.drop(rpc.uuid)
-            return
+            end, fault = End.FAILED, Fault(error.code, error.message)
         finally:
             self._window.leave()
         if end is End.FAILED and fault is not None:
@@ -238,10 +251,10 @@ class Commands:
         on_its_way = time.time() - rpc.received_at
         with waits.account() as account:
             async with self._instances.lock(rpc.uuid):
-                if step is Step.PLAN:
-                    await self._conductor.event_start(rpc.context, rpc.uuid, row.event, rpc.host)
+                await self._start_event(flight, step, row)
                 await self._boot.claim(rpc)
                 prepared = await self._boot.prepare(rpc)
+                flight.image_id = prepared.server.image.image_id if prepared.server.image else None
                 record = await self._begin(flight, step, row)
                 await self._publisher.publish(flight, record, prepared.server, again=step is Step.RESUME)
         flight.own = on_its_way + account.own
@@ -254,14 +267,19 @@ class Commands:
 
     async def _failed_create(self, flight: Flight, fault: Fault) -> None:
         """Nothing may stay in the site before the boot ends above, unless the site is silent and cannot say."""
-        record = self._instances.get(flight.rpc.uuid)
-        assert record is not None
-        if fault.code is FaultCode.EXPIRED:
-            await self._boot.keep_in_error(flight.rpc, fault)
-            await self._settle(flight.rpc.uuid)
+        rpc = flight.rpc
+        record = self._instances.get(rpc.uuid)
+        if record is None or record.pending is None or record.pending.rpc_id != rpc.rpc_id:
+            await self._boot.fail(rpc, fault)  # refused before anything was published
             return
-        async with self._instances.lock(flight.rpc.uuid):
+        if fault.code is FaultCode.EXPIRED:
+            await self._boot.keep_in_error(rpc, fault)
+            await self._settle(flight)
+            return
+        async with self._instances.lock(rpc.uuid):
+            record = self._instances.get(rpc.uuid) or record
             if record.pending is not None and not record.pending.cleanup:
+                await self._publisher.withdraw(rpc.uuid)  # the refusal may have come before its acknowledgement
                 record = planner.cleaning(record, fault, time.time())
                 await self._instances.put(record)
         await self._clean_up(flight, record, again=False)
@@ -273,42 +291,41 @@ class Commands:
         await self._publisher.publish(flight, record, None, again=again)
         await self._publisher.outcome(flight, None)
         await self._removal.leave_networks(flight.rpc.uuid, flight.networks_gone)
+        self._ownership.check()
         await self._boot.fail(flight.rpc, pending.fault)
-        await self._instances.drop(flight.rpc.uuid)
+        await self._bury(flight.rpc.uuid)  # it remembers the RPC until INTAKE no longer has it
 
     async def _delete(self, flight: Flight, step: Step, row: Operation) -> None:
         rpc = flight.rpc
         async with self._instances.lock(rpc.uuid):
             if step is Step.PLAN:
                 await self._publisher.withdraw(rpc.uuid)
-                await self._conductor.event_start(rpc.context, rpc.uuid, row.event, rpc.host)
+            await self._start_event(flight, step, row)
             record = await self._begin(flight, step, row)
             await self._publisher.publish(flight, record, None, again=step is Step.RESUME)
         end, fault = await self._publisher.outcome(flight, None)
         if end is End.FAILED and fault is not None:
             await self._refuse(rpc, row, fault)
-            await self._settle(rpc.uuid)
+            await self._settle(flight)
             return
-        now = time.time()
-        await self._removal.finish(rpc, timestamp(now))
+        await self._removal.finish(rpc, timestamp(time.time()))
         await self._removal.leave_networks(rpc.uuid, flight.networks_gone)
-        record = self._instances.get(rpc.uuid) or record
-        await self._instances.put(planner.tombstone(record, now))
+        await self._bury(rpc.uuid)
 
-    async def _give_up(self, flight: Flight) -> None:
-        """A delete supersedes: what was under way ends above; the delete itself cleans the site."""
+    async def _give_up(self, flight: Flight, delivery: Delivery, bug: bool) -> None:
+        """End above what is under way: a delete supersedes it and cleans the site, or we met a bug of ours."""
         rpc = flight.rpc
         await self._publisher.withdraw(rpc.uuid)
+        if bug:
+            fault = Fault(FaultCode.BUG, "Cascade met a bug of its own: see the bridge's log")
+            await self._refuse(rpc, BY_METHOD.get(rpc.method), fault)
+            await self._settle(flight)
+            await bury(self._road, self._ownership.site, delivery, fault.message)
+            return
         row = BY_METHOD.get(rpc.method)
         if row is not None:
             reason = "the instance was deleted meanwhile"
             await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=reason)
-
-    async def _fault_bug(self, rpc: Rpc, error: Exception) -> None:
-        """Leave the instance on our host and in no task, so that its tenant can still delete it."""
-        await self._publisher.withdraw(rpc.uuid)
-        await self._refuse(rpc, BY_METHOD.get(rpc.method), Fault(FaultCode.BUG, f"Cascade met a bug: {error!r}"))
-        await self._settle(rpc.uuid)
 
     async def _refuse(self, rpc: Rpc, row: Operation | None, fault: Fault) -> None:
         """End an operation above as Nova's reverts_task_state would: fault, no task, event with an error."""
@@ -327,13 +344,41 @@ class Commands:
             await self._conductor.event_start(rpc.context, rpc.uuid, event, rpc.host)
         await self._conductor.event_finish(rpc.context, rpc.uuid, event, rpc.host, error=fault.message)
 
-    async def _settle(self, uuid: str) -> None:
-        record = self._instances.get(uuid)
-        if record is not None:
-            await self._instances.put(planner.settled(record))
+    async def _settle(self, flight: Flight) -> None:
+        """Nothing of this RPC is pending any more."""
+        async with self._instances.lock(flight.rpc.uuid):
+            record = self._instances.get(flight.rpc.uuid)
+            if record is not None and record.pending is not None and record.pending.rpc_id == flight.rpc.rpc_id:
+                await self._instances.put(planner.settled(record))
+
+    async def _bury(self, uuid: str) -> None:
+        """Leave a tombstone: healing drops it once nothing can come of the instance any more."""
+        async with self._instances.lock(uuid):
+            record = self._instances.get(uuid)
+            if record is not None:
+                await self._instances.put(planner.tombstone(record, time.time()))
 
 
-async def _acknowledge(delivery: Delivery) -> None:
+def _supersede(queue: _Queue) -> list[tuple[Delivery, Flight]]:
+    """A delete came: give up what is under way, unless it is a delete too, and return what waited and is cancelled."""
+    under_way, *cancelled = queue.waiting
+    queue.waiting = deque([under_way])
+    if under_way[1].rpc.method != TERMINATE:
+        under_way[1].superseded.set()
+    return cancelled
+
+
+async def _pause(flight: Flight, wait: float) -> None:
+    """Wait before the next try; a delete that comes meanwhile ends the wait."""
+    if flight.superseded.is_set():
+        await asyncio.sleep(wait)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait):
+            await flight.superseded.wait()
+
+
+async def acknowledge(delivery: Delivery) -> None:
     """The outcome is recorded, so an acknowledgement that does not get through only costs a redelivery."""
     try:
         await delivery.ack()

@@ -20,6 +20,9 @@ class Flight:
     """One RPC being carried out."""
 
     rpc: Rpc
+    started: bool = False  # its action event is begun above
+    published: bool = False  # by this ownership
+    image_id: str | None = None  # that its create may ask the bridge for
     own: float = 0.0  # s of ours so far: neither waiting for OpenStack nor for the site
     networks_gone: list[str] = field(default_factory=list)  # ids above that the site has no use for any more
     announced: asyncio.Event = field(default_factory=asyncio.Event)  # what must be above before the outcome is
@@ -48,11 +51,13 @@ class Flights:
         """Return what is under way for an instance."""
         return self._flights.get(uuid)
 
-    def begin(self, rpc: Rpc) -> Flight:
+    def begin(self, flight: Flight) -> None:
         """Register an RPC as the one under way of its instance."""
-        flight = Flight(rpc)
-        self._flights[rpc.uuid] = flight
-        return flight
+        self._flights[flight.rpc.uuid] = flight
+
+    def wants_image(self, image_id: str) -> bool:
+        """Whether a create under way is of this image."""
+        return any(flight.image_id == image_id for flight in self._flights.values())
 
     def finish(self, flight: Flight) -> None:
         """Forget it."""

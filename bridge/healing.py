@@ -4,18 +4,20 @@ import asyncio
 import logging
 import time
 import uuid as uuid_module
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.core import planner, reconciler
 from bridge.core.reconciler import Above, Repair
+from bridge.core.records import InstanceRecord
+from bridge.edge.etcd_store import Conflict, OwnershipLost
 from bridge.edge.nova_conductor import NovaConductor, request_context
 from bridge.edge.placement import Placement
 from bridge.flight import Flights
 from bridge.instances import Instances
 from bridge.presence import Presence
 from proto import codec, streams, subjects
-from proto.errors import FaultCode, Stale, Unavailable
+from proto.errors import CascadeError, FaultCode, Stale, Unavailable
 from proto.jetstream import JetStream
 from proto.messages import CensusEntry, Fault, Query, Reply, Rpc, SiteHost
 
@@ -65,8 +67,12 @@ class Healing:
                 if time.monotonic() >= next_round:
                     await self.round()
                     next_round = time.monotonic() + ROUND
+            except (OwnershipLost, Conflict):
+                raise
             except Unavailable as error:
                 LOG.info("site=%s healing waits: %s", self._site, error)
+            except CascadeError:
+                LOG.exception("site=%s healing", self._site)
 
     async def round(self) -> None:
         """Look at every instance on our hosts once; Unavailable while something that must be asked is away."""
@@ -76,9 +82,12 @@ class Healing:
             for instance in await self._conductor.instances_on_host(host):
                 above = _above(instance)
                 seen[above.uuid] = above
-                await self._repair(host, above, census.get(above.uuid))
+                await self._guarded(above.uuid, self._repair(host, above, census.get(above.uuid)))
         for uuid in census.keys() - seen.keys():
-            await self._not_on_our_hosts(uuid, census[uuid])
+            await self._guarded(uuid, self._not_on_our_hosts(uuid, census[uuid]))
+        for record in self._instances.all():
+            if record.uuid not in seen and record.uuid not in census:
+                await self._guarded(record.uuid, self._nowhere(record))
         self._before = seen
         await self._lost_builds(seen)
 
@@ -98,12 +107,37 @@ class Healing:
             if not marker:
                 return servers
 
+    async def _guarded(self, uuid: str, work: Awaitable[None]) -> None:
+        """Trouble with one instance stops neither the others nor the site; only a lost ownership does."""
+        try:
+            await work
+        except (OwnershipLost, Conflict, Unavailable):
+            raise
+        except CascadeError:
+            LOG.exception("site=%s instance=%s cannot be healed now", self._site, uuid)
+
     async def _bury_tombstones(self) -> None:
         began = time.time()
         present = {entry.uuid for entry in await self.census()}
-        for record in self._instances.all():
-            if reconciler.droppable(record, began, record.uuid in present):
-                await self._instances.drop(record.uuid)
+        for uuid in [record.uuid for record in self._instances.all() if record.deleted_at is not None]:
+            await self._drop_if(uuid, lambda record: reconciler.droppable(record, began, record.uuid in present))
+
+    async def _nowhere(self, record: InstanceRecord) -> None:
+        """Forget a record of an instance that is neither above nor in the site: nova-api deleted it by itself."""
+        context = request_context(_request_id(), None, None, is_admin=True)
+        instance = await self._conductor.get_instance(context, record.uuid, read_deleted="yes")
+        if instance is None or instance.get("deleted"):
+            await self._drop_if(record.uuid, lambda now: now.deleted_at is None and now == record)
+
+    async def _drop_if(self, uuid: str, condition: Callable[[InstanceRecord], bool]) -> None:
+        """Drop a record if the condition holds and no RPC can come back for it."""
+        if await self._busy(uuid):
+            return
+        async with self._instances.lock(uuid):
+            record = self._instances.get(uuid)
+            if record is not None and condition(record):
+                await self._instances.drop(uuid)
+        self._instances.forget_lock(uuid)
 
     async def _busy(self, uuid: str) -> bool:
         """Whether an RPC of the instance is under way or waits in INTAKE."""
@@ -122,6 +156,7 @@ class Healing:
         elif what is Repair.FAULT_BUILD:
             fault = Fault(FaultCode.SITE_FAULT, "the build was interrupted and nothing of it is in the site")
             await self._fail_build(_rpc(host, above.uuid, "build_and_run_instance"), fault)
+            await self._drop_if(above.uuid, lambda now: now == record)
         else:
             await self._show_site(above, server)
 
@@ -135,16 +170,17 @@ class Healing:
             )
         except Stale as error:
             LOG.info("instance=%s changed meanwhile: %s", above.uuid, error)
-        if server is not None and self._instances.get(above.uuid) is None:
-            await self._instances.put(planner.adopted(above.uuid, server.generation))
+        async with self._instances.lock(above.uuid):
+            record = self._instances.get(above.uuid)
+            if record is not None:
+                await self._instances.put(planner.settled(record))
+            elif server is not None:
+                await self._instances.put(planner.adopted(above.uuid, server.generation))
 
     async def _not_on_our_hosts(self, uuid: str, server: CensusEntry) -> None:
         """Only the cascading database's own deleted row deletes; anything else is left alone and told."""
         context = request_context(_request_id(), None, None, is_admin=True)
         instance = await self._conductor.get_instance(context, uuid, read_deleted="yes")
-        record = self._instances.get(uuid)
-        if record is not None and (record.deleted_at is None or record.pending is not None):
-            return
         if instance is not None and instance.get("deleted") and not await self._busy(uuid):
             LOG.warning("site=%s instance=%s is deleted above but still there: deleting it", self._site, uuid)
             await self._delete(self._hosts[0], uuid)

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 
 import msgspec
 
-from bridge.commands import bury
+from bridge.commands import acknowledge, bury
 from bridge.core import planner
 from bridge.core.records import InstanceRecord, Pending
 from bridge.core.reducer import Reduction, Verdict, reduce
@@ -30,6 +31,9 @@ FETCH_WAIT = 5.0  # s
 AT_ONCE = 500  # observations being reduced
 NOT_YET = 1.0  # s until an observation that came before its RPC is looked at again
 ANNOUNCE_WAIT = 20.0  # s
+USES = 3  # tries of an observation that meets a bug
+FAILED_WAIT = 5.0  # s between two of them
+STRANGERS = 10_000  # remembered at a time
 
 
 class Observations:
@@ -52,6 +56,7 @@ class Observations:
         self._publisher = publisher
         self._conductor = conductor
         self._strangers: set[str] = set()
+        self._failures: Counter[int] = Counter()  # by stream sequence
 
     async def run(self, pull: Pull) -> None:
         """Take observations until cancelled; those of one instance in order, many instances at once."""
@@ -75,16 +80,33 @@ class Observations:
         except Malformed as error:
             await bury(self._road, self._site, delivery, str(error))
             return
+        if self._instances.get(seen.uuid) is None:
+            self._stranger(seen)
+            await acknowledge(delivery)
+            return
         try:
             with tracing.continued(delivery.headers), tracing.span("observe", instance=seen.uuid):
                 async with self._instances.lock(seen.uuid):
                     await self._handle(seen)
-            await delivery.ack()
+            await acknowledge(delivery)
+            self._failures.pop(delivery.sequence, None)
         except (OwnershipLost, Conflict):
             raise
         except Unavailable as error:
             LOG.debug("instance=%s observation waits: %s", seen.uuid, error)
             await delivery.nak(error.retry_after)
+        except Exception as error:
+            LOG.exception("instance=%s observation cannot be used", seen.uuid)
+            await self._failed_use(delivery, error)
+
+    async def _failed_use(self, delivery: Delivery, error: Exception) -> None:
+        """Try an observation that met a bug USES times, then bury it: observations are levels, the next one tells."""
+        self._failures[delivery.sequence] += 1
+        if self._failures[delivery.sequence] < USES:
+            await delivery.nak(FAILED_WAIT)
+            return
+        del self._failures[delivery.sequence]
+        await bury(self._road, self._site, delivery, repr(error))
 
     def _decode(self, delivery: Delivery) -> Observation:
         seen = codec.decode(delivery.data, Observation)
@@ -96,10 +118,13 @@ class Observations:
     async def _handle(self, seen: Observation) -> None:
         record = self._instances.get(seen.uuid)
         if record is None:
-            self._stranger(seen)
             return
-        asks_by_state = record.pending is not None and seen.generation == 0
-        waiting = asks_by_state and await self._publisher.waiting(seen.uuid)
+        waiting = False
+        if record.pending is not None and seen.generation == 0:
+            flight = self._flights.get(seen.uuid)
+            if flight is None or not flight.published:
+                raise Unavailable("the pending command is not published by this owner yet", NOT_YET)
+            waiting = await self._publisher.waiting(seen.uuid)
         reduction = reduce(record, seen, command_waiting=waiting)
         match reduction.verdict:
             case Verdict.IGNORED:
@@ -120,6 +145,8 @@ class Observations:
     def _stranger(self, seen: Observation) -> None:
         """A tagged server without a record is left alone: only healing decides about it."""
         if not seen.absent and seen.uuid not in self._strangers:
+            if len(self._strangers) >= STRANGERS:
+                self._strangers.clear()  # told again rather than remembered without end
             self._strangers.add(seen.uuid)
             LOG.warning("site=%s instance=%s has no record here: left alone", self._site, seen.uuid)
 

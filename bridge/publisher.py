@@ -49,6 +49,7 @@ class Publisher:
                 message_id=None if again else f"{self._site}:{self._epoch}:{record.uuid}:{pending.generation}",
                 none_pending=subjects.commands_of_instance(self._site, record.uuid) if again else None,
             )
+        flight.published = True
         LOG.info(
             "%s %s site=%s instance=%s generation=%d%s",
             pending.request_id,

@@ -93,7 +93,7 @@ class Site:
         removal = Removal(spec.site, hosts, edges.conductor, edges.neutron, edges.placement)
         network_info = NetworkInfo(edges.conductor, edges.neutron)
         self._commands = Commands(
-            spec.site,
+            ownership,
             edges.road,
             self._instances,
             flights,
@@ -104,7 +104,7 @@ class Site:
             network_info,
         )
         self._observations = Observations(ownership, edges.road, self._instances, flights, publisher, edges.conductor)
-        self._asks = Asks(spec.site, edges.glance, publisher)
+        self._asks = Asks(spec.site, edges.glance, self._instances, flights)
         self._healing = Healing(
             spec.site,
             spec.hosts,
@@ -145,6 +145,7 @@ class Site:
     async def _take_over(self) -> tuple[Pull, Pull]:
         """Make the site's streams and consumers exist; deleting older owners' durables returns what they had taken."""
         road, site = self._edges.road, self._spec.site
+        self._edges.neutron.forget(site)
         for stream in streams.of_site(site):
             await road.ensure_stream(stream)
         for lane in Lane:

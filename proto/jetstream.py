@@ -42,6 +42,7 @@ class Delivery:
     data: bytes
     headers: Headers
     num_delivered: int  # counts naks too
+    sequence: int  # of the message in its stream: the same in every delivery
 
     async def ack(self) -> None:
         """Acknowledge and wait until the server has it; Unavailable if it does not answer."""
@@ -337,6 +338,7 @@ def _delivery(message: Msg) -> Delivery:
         data=bytes(message.data),
         headers=dict(message.headers or {}),
         num_delivered=int(message.metadata.num_delivered or 1),
+        sequence=int(message.metadata.sequence.stream),
     )
 
 

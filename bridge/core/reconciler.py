@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bridge.core.records import InstanceRecord
+from bridge.core.reducer import COPIED_STATES
 from proto.messages import CensusEntry
 
 
@@ -32,20 +33,22 @@ def repair(above: Above, before: Above | None, record: InstanceRecord | None, se
     """Return what an instance needs that no RPC, command or observation is under way for.
 
     ``before`` is what the last round saw: only what stayed the same for a whole round is acted on. ``server`` is the
-    site's, None if the census lacks it.
+    site's, None if the census lacks it. Whether an RPC is under way or waits in INTAKE the caller knows: then nothing
+    may be done. A pending command without one was lost with its stream.
     """
     if above.deleted:
-        asked_below = record is not None and record.pending is not None
-        return Repair.DELETE if server is not None and not asked_below else Repair.NOTHING
-    if above != before or (record is not None and record.pending is not None):
+        return Repair.DELETE if server is not None else Repair.NOTHING
+    if above != before:
         return Repair.NOTHING
     if above.task_state == "deleting":
         return Repair.DELETE
     if above.vm_state == "building":
         return Repair.SHOW_SITE if server is not None else Repair.FAULT_BUILD
-    if above.task_state is not None:
+    if above.task_state is not None or (record is not None and record.pending is not None):
         return Repair.SHOW_SITE
-    return Repair.NOTHING
+    settled = server is not None and server.server.task_state is None
+    differs = server is not None and server.server.vm_state in COPIED_STATES - {above.vm_state}
+    return Repair.SHOW_SITE if settled and differs else Repair.NOTHING
 
 
 def droppable(record: InstanceRecord, census_began: float, present: bool) -> bool:

@@ -81,16 +81,20 @@ class Neutron:
     async def reserved(self, site: str, network: dict[str, Any], subnets: list[dict[str, Any]]) -> list[Port]:
         """Return the ports that hold addresses above for a site's own ports, making them at the first time."""
         key = (site, network["id"])
+        wanted = [subnet["id"] for subnet in subnets if subnet.get("enable_dhcp")]
         async with self._locks[network["id"]]:
-            if key in self._reserved:
-                return self._reserved[key]
-            query = {"network_id": network["id"], "device_id": _reservation(site)}
-            ports: list[Port] = _body(await self._call("GET", "/ports", query=query), "ports")
-            wanted = [subnet["id"] for subnet in subnets if subnet.get("enable_dhcp")]
-            while wanted and len(ports) < RESERVED_ADDRESSES:
-                ports.append(await self._reserve(site, network, wanted))
+            ports = self._reserved.get(key)
+            if ports is None:
+                query = {"network_id": network["id"], "device_id": _reservation(site)}
+                ports = _body(await self._call("GET", "/ports", query=query), "ports")
+            while lacking := [subnet_id for subnet_id in wanted if _held(ports, subnet_id) < RESERVED_ADDRESSES]:
+                ports.append(await self._reserve(site, network, lacking))
             self._reserved[key] = ports
             return ports
+
+    def forget(self, site: str) -> None:
+        """Believe nothing of a site's reserved addresses: another bridge may have owned it meanwhile."""
+        self._reserved = {key: ports for key, ports in self._reserved.items() if key[0] != site}
 
     async def unreserve(self, site: str, hosts: Collection[str], network_id: str, leaving: str) -> None:
         """Give back what ``reserved`` made, unless a port above, but for those of ``leaving``, is bound to the site.
@@ -151,6 +155,11 @@ class Neutron:
 
     async def _call(self, method: str, path: str, **options: Any) -> Answer:
         return await self._session.call("network", method, path, **options)
+
+
+def _held(ports: Iterable[Port], subnet_id: str) -> int:
+    """Return how many addresses of a subnet the ports hold."""
+    return sum(fixed["subnet_id"] == subnet_id for port in ports for fixed in port["fixed_ips"])
 
 
 def _reservation(site: str) -> str:

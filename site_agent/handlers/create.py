@@ -23,7 +23,8 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
     Knows its earlier try by the tag ``cascade:<uuid>``, which the create call itself sets; a port with the same MAC
     and addresses (409) stops a second server that a look by tag missed. A server in ERROR is adopted too: it failed,
     and the observer tells why. Where several agents share the site, a delete may have overtaken this create in another
-    one: then no command is pending any more, and what was made is deleted again. Hints that name something above are dropped (core.boot).
+    one: then no command is pending any more, and what was made is deleted again. Hints that name something above are
+    dropped (core.boot).
     """
     spec = command.server
     if spec is None:
@@ -58,7 +59,10 @@ async def _adopted(site: Site, command: Command) -> bool:
 
 async def _existing(site: Site, command: Command) -> str:
     found = await site.servers.tagged(command.uuid)
-    best = min(found, key=lambda s: (s.state.vm_state == "error", s.created, s.server_id), default=None)
+    staying = [server for server in found if not (server.soft_deleted or server.state.task_state == "deleting")]
+    if found and not staying:
+        raise Unavailable("the instance's former server is still being deleted here")
+    best = min(staying, key=lambda s: (s.state.vm_state == "error", s.created, s.server_id), default=None)
     return best.server_id if best else ""
 
 

@@ -43,7 +43,7 @@ def check_nothing_left(stack: Stack, operator: User, site: User, uuid: str) -> N
     assert not site.ports(description=f"cascade:{uuid}")
     assert not operator.ports(device_id=uuid)
     assert not operator.connection.placement.get(f"/allocations/{uuid}").json()["allocations"]
-    assert uuid not in stack.cascade("instance", "list", "-f", "json")
+    eventually(lambda: uuid not in stack.cascade("instance", "list", "-f", "json"), 60, "a record remains")
 
 
 def test_quota_of_the_site(stack: Stack, tenant: Tenant, operator: User, sites: dict[str, User]) -> None:

@@ -1,7 +1,7 @@
 """The cascading Neutron and Glance in memory, with the interfaces of bridge.edge.neutron and bridge.edge.glance."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from bridge.core.translate import CREATED_MARK, made_by_bridge
@@ -84,6 +84,19 @@ class FakeNeutron:
         self._answer()
         mine = [port for port in self.ports.values() if port.get("device_id") == f"cascade-{site}"]
         return mine or [self.add(device_id=f"cascade-{site}")]
+
+    def forget(self, site: str) -> None:
+        """Believe nothing of a site's reserved addresses; there is no cache here."""
+
+    async def unreserve(self, site: str, hosts: Collection[str], network_id: str, leaving: str) -> None:
+        """Give back what ``reserved`` made, unless the site still has a port of another instance."""
+        self._answer()
+        ports = [port for port in self.ports.values() if port["network_id"] == network_id]
+        if any(port.get("binding:host_id") in hosts and port.get("device_id") != leaving for port in ports):
+            return
+        for port in ports:
+            if port.get("device_id") == f"cascade-{site}":
+                del self.ports[port["id"]]
 
     async def networks_of(self, project_id: str) -> list[dict[str, Any]]:
         """Return the networks Nova would choose from."""

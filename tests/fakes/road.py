@@ -312,6 +312,7 @@ class Delivery:
         self.data = message.data
         self.headers: Headers = message.headers
         self.num_delivered = times
+        self.sequence = message.number
         self._link = link
         self._queue = queue
         self._durable = durable

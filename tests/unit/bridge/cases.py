@@ -10,7 +10,7 @@ from proto.messages import Observation, Rpc, ServerState
 from proto.operations import BY_VERB, Verb
 
 UUID = "6b1f0b3c-8a5e-4f0e-9d0c-2f1f3f0f5a01"
-T0 = 1_795_000_000.0
+T0 = 0.0  # generations are at least the clock in ms: at 0 they count from 1
 METHODS = {verb: row.method for verb, row in BY_VERB.items()}
 
 

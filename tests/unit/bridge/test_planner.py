@@ -66,7 +66,7 @@ def test_a_new_command_lifts_a_tombstone() -> None:
 
 def test_a_failed_create_goes_on_with_a_delete_of_the_same_rpc() -> None:
     create = pending(Verb.CREATE)
-    cleaning = planner.cleaning(create, FAULT, T0 + 5)
+    cleaning = planner.cleaning(create, FAULT, T0)
     assert cleaning.pending is not None
     assert (cleaning.generation, cleaning.pending.generation, cleaning.pending.verb) == (2, 2, Verb.DELETE)
     assert (cleaning.pending.cleanup, cleaning.pending.fault, cleaning.pending.not_after) == (True, FAULT, None)

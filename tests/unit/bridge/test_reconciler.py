@@ -40,7 +40,7 @@ def stuck(vm_state: str = "active", task_state: str | None = None, deleted: bool
         (stuck(deleted=True), DEAD, THERE, Repair.DELETE),
         (stuck(deleted=True), None, THERE, Repair.DELETE),
         (stuck(deleted=True), DEAD, None, Repair.NOTHING),
-        (stuck(deleted=True), pending(Verb.DELETE), THERE, Repair.NOTHING),
+        (stuck(deleted=True), pending(Verb.DELETE), THERE, Repair.DELETE),
         (stuck(deleted=True), pending(Verb.DELETE), None, Repair.NOTHING),
     ],
 )
@@ -54,9 +54,10 @@ def test_what_changed_since_the_last_round_is_left_to_work() -> None:
         assert repair(above, before, None, None) is Repair.NOTHING
 
 
-def test_what_is_pending_is_left_to_its_command() -> None:
+def test_a_pending_command_whose_rpc_is_lost_is_given_up_for_what_the_site_has() -> None:
     above = stuck(task_state="powering-off")
-    assert repair(above, above, pending(Verb.STOP), THERE) is Repair.NOTHING
+    assert repair(above, above, pending(Verb.STOP), THERE) is Repair.SHOW_SITE
+    assert repair(above, None, pending(Verb.STOP), THERE) is Repair.NOTHING
 
 
 ABOVES = st.builds(

@@ -160,6 +160,16 @@ def test_a_create_that_another_agents_delete_overtook_is_undone() -> None:
     play(story, shared=True)
 
 
+def test_a_create_does_not_adopt_a_server_that_is_being_deleted() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        world.cloud.nova.touch(server, task_state="deleting")
+        with pytest.raises(Unavailable):
+            await create(world.site, world.command(Verb.CREATE, 2), False)
+
+    play(story)
+
+
 def test_secrets_reach_the_server_and_only_open_with_the_sites_key() -> None:
     async def story(world: World) -> None:
         spec = server_spec(secrets=world.seal(user_data="dQ==", admin_password="geheim"))
