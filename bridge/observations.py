@@ -56,6 +56,7 @@ class Observations:
         self._publisher = publisher
         self._conductor = conductor
         self._strangers: set[str] = set()
+        self._newest: dict[str, float] = {}  # observed_at of the newest look handled, by instance
         self._failures: Counter[int] = Counter()  # by stream sequence
 
     async def run(self, pull: Pull) -> None:
@@ -119,6 +120,9 @@ class Observations:
         record = self._instances.get(seen.uuid)
         if record is None:
             return
+        if record.pending is None and seen.observed_at < self._newest.get(seen.uuid, 0.0):
+            return  # an older look that came back late: what was seen after it is shown already
+        self._newest[seen.uuid] = seen.observed_at
         waiting = False
         if record.pending is not None and seen.generation == 0:
             flight = self._flights.get(seen.uuid)
@@ -138,6 +142,7 @@ class Observations:
             case Verdict.FAILED:
                 await self._fail(reduction)
             case Verdict.GONE:
+                self._newest.pop(seen.uuid, None)
                 flight = self._flight(reduction)
                 flight.networks_gone = seen.networks_gone
                 flight.end(End.GONE)

@@ -59,8 +59,11 @@ class Observer:
             try:
                 await self._round()
                 self._site.problems.solved(PART)
-            except Unavailable as error:
+            except CascadeError as error:
                 self._site.problems.report(PART, str(error))
+            except Exception as error:
+                LOG.exception("a look at the site failed")
+                self._site.problems.report(PART, repr(error))
             await self._pause()
 
     async def _round(self) -> None:

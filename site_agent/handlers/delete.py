@@ -16,7 +16,7 @@ async def delete(site: Site, command: Command, repeated: bool) -> None:
     Knows its earlier try by the state: no server with the tag, and none under the remembered id, means it is done,
     and then the ports go and the absence is told right here. A server in the site's soft delete is deleted for good.
     """
-    servers = await _servers(site, command.uuid)
+    servers = await _servers(site, command)
     if not servers:
         await site.servers.all_cells_answer()
         site.carried_out(command)
@@ -36,10 +36,11 @@ async def finish(site: Site, uuid: str) -> None:
     await site.reports.absent(uuid, networks_gone)
 
 
-async def _servers(site: Site, uuid: str) -> list[Server]:
-    found = await site.servers.tagged(uuid)
-    server_id = site.memory.server_id(uuid)
+async def _servers(site: Site, command: Command) -> list[Server]:
+    found = await site.servers.tagged(command.uuid)
+    server_id = site.memory.server_id(command.uuid)
     if not found and server_id:
         remembered = await site.servers.get(server_id)
         found = [remembered] if remembered else []
-    return [server for server in found if not server.deleted]
+    # A server of a later create is another life of the instance: this delete did not mean it.
+    return [server for server in found if not server.deleted and server.generation <= command.generation]

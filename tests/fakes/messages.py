@@ -76,7 +76,7 @@ HOST = SiteHost("paris", "europe", "north")
 # What crosses the link or waits in a stream.
 WIRE: tuple[msgspec.Struct, ...] = (
     Command("paris", UUID, 7, 2, Verb.CREATE, T0, T0 + 1800, "req-1", SERVER, "HARD", False),
-    Observation("paris", UUID, 7, T0, STATE, True, Outcome.REFUSED, FAULT, 3),
+    Observation("paris", UUID, 7, T0, STATE, True, Outcome.REFUSED, FAULT, 3, ["net-1"]),
     SiteStatus("paris", "agent-1", T0, T0 - 900, {"": CAPACITY, "north": CAPACITY}, {"nova": "2.96"}, 4, "nova: 503"),
     Query("paris", "console_output", UUID, "req-2", 50, "srv-1"),
     Reply(FAULT, "login:", [CensusEntry(UUID, 1, STATE)], "srv-1", b"\x00\xff"),
