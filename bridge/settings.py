@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ from oslo_config import cfg, types
 from oslo_log import log
 
 from proto.errors import Misconfigured
+
+# oslo.messaging imports eventlet, which we never use, and eventlet tells every user of it that it is deprecated.
+# This module is the first that the programs import.
+warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
 
 CONF = cfg.CONF
 

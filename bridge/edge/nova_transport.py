@@ -2,17 +2,13 @@
 
 import logging
 import time
-import warnings
 from typing import Any
 
-# oslo.messaging imports eventlet, which we never use, and eventlet tells every user of it that it is deprecated.
-warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+import oslo_messaging
+from oslo_config import cfg
+from oslo_messaging._drivers import amqp, impl_rabbit
 
-import oslo_messaging  # noqa: E402
-from oslo_config import cfg  # noqa: E402
-from oslo_messaging._drivers import amqp, impl_rabbit  # noqa: E402
-
-from proto.errors import Misconfigured  # noqa: E402
+from proto.errors import Misconfigured
 
 EXCHANGE = "nova"  # default of [DEFAULT] control_exchange, as in Nova
 SEND_CONNECTIONS = 2  # of one transport: publishing takes 2-5 ms, replies and the conductor share them

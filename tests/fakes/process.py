@@ -28,8 +28,10 @@ class Process:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.armed: list[tuple[str, str]] = []  # ("before" or "after", part of a call's description)
         self.on_crash: Callable[[str], None] = lambda _where: None
-        self.on_death: list[Callable[[], None]] = []
+        self.on_silence: list[tuple[float, Callable[[], None]]] = []  # what others do when it is silent for so many s
         self._pause = pause
+        self._moving = asyncio.Event()
+        self._moving.set()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str | None = None) -> asyncio.Task[Any]:
         """Run a coroutine as part of this process."""
@@ -58,10 +60,26 @@ class Process:
         if not self.alive:
             return
         self.alive = False
-        for last in self.on_death:
-            last()
+        self._fall_silent()
         for task in list(self.tasks):
             task.cancel()
+
+    def freeze(self) -> None:
+        """Stop in the middle of everything, as a paused machine does; what is on its way goes on after ``thaw``."""
+        self._moving.clear()
+        self._fall_silent()
+
+    def thaw(self) -> None:
+        """Go on as if nothing had been."""
+        self._moving.set()
+
+    def _fall_silent(self) -> None:
+        def noticed(action: Callable[[], None]) -> None:
+            if not self.alive or not self._moving.is_set():
+                action()
+
+        for seconds, action in self.on_silence:
+            asyncio.get_running_loop().call_later(seconds, noticed, action)
 
     async def ended(self) -> None:
         """Wait until all tasks are gone; RuntimeError if one does not let itself be cancelled."""
@@ -76,6 +94,7 @@ class Process:
         """Pass a point before or after a call outside; CancelledError if the process dies or is dead."""
         self.check()
         await self._pause()
+        await self._moving.wait()
         self.check()
         for armed in self.armed:
             if armed[0] == when and armed[1] in what:

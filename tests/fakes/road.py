@@ -346,7 +346,7 @@ class Delivery:
 
     async def in_progress(self) -> None:
         """Restart its ack wait."""
-        self._link.process.check()
+        await self._link.process.reach("before", f"in progress {self.subject}")
         consumer = self._queue.consumers.get(self._durable)
         if self._link.connected and consumer is not None and self._number in consumer.given:
             consumer.given[self._number] = asyncio.get_running_loop().time() + consumer.durable.ack_wait

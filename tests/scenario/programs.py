@@ -1,7 +1,6 @@
 """The two programs as their __main__ wires them, on edges that are fakes: each runs until its process is killed."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from bridge.__main__ import site_of
@@ -83,14 +82,10 @@ class StoreEdge(Edge):
         async def grant(ttl: int, *, kept: bool = True) -> Any:
             lease = await self._outside.grant(ttl, kept=kept)
             if kept:
-                self._process.on_death.append(_expiry(lease, ttl))
+                self._process.on_silence.append((ttl, lease.expire))
             return Edge(self._process, lease, point("lease"))
 
         return grant
-
-
-def _expiry(lease: Any, ttl: int) -> Callable[[], None]:
-    return lambda: asyncio.get_running_loop().call_later(ttl, lease.expire) and None
 
 
 async def agent(bundle: Bundle, cloud: Any, road: JetStream) -> None:

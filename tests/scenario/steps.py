@@ -24,14 +24,14 @@ Step = Callable[..., Awaitable[None] | None]
 async def _sites(world: World, names: str) -> None:
     for name in names.split():
         world.add_site(name, [name])
-        world.start_agent(name)
+        world.start_agent(f"agent {name}")
     world.start_bridge()
     await asyncio.sleep(UNTIL_ONLINE)
 
 
 async def _site_of_hosts(world: World, name: str, hosts: str) -> None:
     world.add_site(name, hosts.split())
-    world.start_agent(name)
+    world.start_agent(f"agent {name}")
     world.start_bridge()
     await asyncio.sleep(UNTIL_ONLINE)
 
@@ -73,7 +73,7 @@ async def _kill(world: World, program: str) -> None:
 
 
 async def _start(world: World, program: str) -> None:
-    if program.startswith("agent ") or program in world.bridges:
+    if program in {process.name for process in world.programs()}:
         await world.process(program).ended()
     world.start(program)
 
@@ -81,6 +81,14 @@ async def _start(world: World, program: str) -> None:
 async def _restart(world: World, program: str) -> None:
     await _kill(world, program)
     world.start(program)
+
+
+def _freeze(world: World, program: str) -> None:
+    world.process(program).freeze()
+
+
+def _thaw(world: World, program: str) -> None:
+    world.process(program).thaw()
 
 
 def _cut(world: World, program: str) -> None:
@@ -191,12 +199,14 @@ STEPS: list[tuple[str, Step]] = [
     (r"build (i\d+) on (.+)", _build),
     (r"(delete|stop|start|reboot|hard reboot|shelve) (i\d+)", _ask),
     (r"redeliver (i\d+) (\w+)", _redeliver),
-    (r"crash (bridge\d?|agent \w+) (before|after) (.+)", _crash),
-    (r"kill (bridge\d?|agent \w+)", _kill),
-    (r"start (bridge\d?|agent \w+)", _start),
-    (r"restart (bridge\d?|agent \w+)", _restart),
-    (r"cut (bridge\d?|agent \w+)", _cut),
-    (r"mend (bridge\d?|agent \w+)", _mend),
+    (r"crash (bridge\d?|agent\d? \w+) (before|after) (.+)", _crash),
+    (r"kill (bridge\d?|agent\d? \w+)", _kill),
+    (r"start (bridge\d?|agent\d? \w+)", _start),
+    (r"restart (bridge\d?|agent\d? \w+)", _restart),
+    (r"freeze (bridge\d?|agent\d? \w+)", _freeze),
+    (r"thaw (bridge\d?|agent\d? \w+)", _thaw),
+    (r"cut (bridge\d?|agent\d? \w+)", _cut),
+    (r"mend (bridge\d?|agent\d? \w+)", _mend),
     (r"wait ([\d.]+) (s|min|h)", _wait),
     (r"(\w+) refuses (.+) with (\d+) (.+)", _refuses),
     (r"(\w+) answers 503 to (.+)", _busy),

@@ -44,11 +44,14 @@ STEPS = st.one_of(
     st.builds("build {}".format, INSTANCES),
     st.builds("{} {}".format, st.sampled_from(["delete", "delete", "stop", "start", "reboot"]), INSTANCES),
     st.builds(lambda crash, when: f"crash {crash[0]} {when} {crash[1]}", CRASHES, st.sampled_from(["before", "after"])),
-    st.builds("{} {}".format, st.sampled_from(["restart", "cut", "mend", "start"]), PROGRAMS),
+    st.builds("{} {}".format, st.sampled_from(["restart", "cut", "mend", "start", "freeze", "thaw"]), PROGRAMS),
     st.builds("{} refuses POST compute /servers with 403 {}".format, st.sampled_from(SITES), st.just(QUOTA)),
     st.builds("{} loses the answer to POST compute /servers".format, st.sampled_from(SITES)),
     st.builds("{} answers 503 to {}".format, st.sampled_from(SITES), st.sampled_from(["POST", "DELETE", "GET"])),
     st.builds("{} fails builds: No valid host was found.".format, st.sampled_from(SITES)),
+    st.builds(
+        "{} itself does {} {}".format, st.sampled_from(SITES), st.sampled_from(["os-stop", "os-start"]), INSTANCES
+    ),
     st.builds("{} builds again".format, st.sampled_from(SITES)),
     st.builds("{} builds in {}".format, st.sampled_from(SITES), st.sampled_from(["1 s", "20 s"])),
     st.builds("redeliver {} {}".format, INSTANCES, st.sampled_from(METHODS)),
@@ -100,10 +103,13 @@ async def _step(world: World, step: str) -> None:
             await do(world, f"{step} on paris or lyon")
         elif again or (verb not in ("build", "redeliver") and built):
             await do(world, step)
+    elif "itself" in step:
+        if [site for site, _ in world.servers(world.uuid(step[-2:]))] == [verb]:
+            await do(world, step)
     elif verb == "start":
         if (rest == "bridge2" and rest not in world.bridges) or not world.process(rest).alive:
             await do(world, step)
-    elif verb not in ("crash", "restart") or "bridge2" not in rest or "bridge2" in world.bridges:
+    elif verb not in ("crash", "restart", "freeze", "thaw") or "bridge2" not in rest or "bridge2" in world.bridges:
         await do(world, step)
 
 
@@ -114,6 +120,7 @@ async def _mend(world: World) -> None:
         site.cloud.troubles.clear()
     for process in world.programs():
         process.armed.clear()
+        process.thaw()
         if not process.alive:
             await do(world, f"start {process.name}")
 

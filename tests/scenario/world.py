@@ -32,12 +32,12 @@ SITE_KEY = PrivateKey.generate()
 
 @dataclass(slots=True)
 class Cascaded:
-    """A site; ``agent`` is its present process."""
+    """A site; ``agents`` are its processes by their names: ``agent paris``, ``agent2 paris``."""
 
     name: str
     cloud: FakeCloud
     bundle: Bundle
-    agent: Process | None = None
+    agents: dict[str, Process] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -80,13 +80,14 @@ class World:
         process.run(programs.bridge(process, self.above, self.etcd.store(), road))
         return process
 
-    def start_agent(self, site: str) -> Process:
-        """Run a site's agent."""
+    def start_agent(self, name: str) -> Process:
+        """Run an agent of the site that the name ends in."""
+        site = name.split()[1]
         here = self.sites[site]
-        process = here.agent = self._process(f"agent {site}")
+        process = here.agents[name] = self._process(name)
 
-        def said(_process: Process, name: str, args: Any, kwargs: Any, result: Any) -> None:
-            if name == "request":
+        def said(_process: Process, method: str, args: Any, kwargs: Any, result: Any) -> None:
+            if method == "request":
                 self.teller.site(site, args, kwargs, result)
 
         cloud = Edge(process, here.cloud, describe, said)
@@ -95,20 +96,16 @@ class World:
         return process
 
     def process(self, name: str) -> Process:
-        """Return a running program by the name stories give it: ``bridge`` or ``agent <site>``."""
-        if name.startswith("agent "):
-            process = self.sites[name.removeprefix("agent ")].agent
-            assert process is not None, f"{name} does not run"
-            return process
-        return self.bridges[name]
+        """Return a program by the name stories give it: ``bridge``, ``bridge2``, ``agent paris``, ``agent2 paris``."""
+        return self.sites[name.split()[1]].agents[name] if " " in name else self.bridges[name]
 
     def start(self, name: str) -> Process:
         """Start a program by its name; whatever ran under it is gone."""
-        return self.start_agent(name.removeprefix("agent ")) if name.startswith("agent ") else self.start_bridge(name)
+        return self.start_agent(name) if " " in name else self.start_bridge(name)
 
     def programs(self) -> list[Process]:
         """Return every program that was started last under its name."""
-        agents = [site.agent for site in self.sites.values() if site.agent is not None]
+        agents = [agent for site in self.sites.values() for agent in site.agents.values()]
         return [*self.bridges.values(), *agents]
 
     async def end(self) -> None:
