@@ -116,7 +116,7 @@ class Boot:
         """
         instance = await self._conductor.get_instance(rpc.context, rpc.uuid)
         if instance is None or instance["vm_state"] != BUILDING or instance["host"] not in (None, rpc.host):
-            LOG.info("instance=%s is not ours any more: its failed boot is not told", rpc.uuid)
+            LOG.info("the instance is not ours any more: its failed boot is not told")
             return
         try:
             if fault.code in RESCHEDULABLE and _alternates(rpc):
@@ -124,7 +124,7 @@ class Boot:
             else:
                 await self._end_in_error(rpc, fault)
         except (InstanceGone, TaskStateChanged):
-            LOG.info("instance=%s was deleted while its boot failed", rpc.uuid)
+            LOG.info("the instance was deleted while its boot failed")
         await self._conductor.event_finish(rpc.context, rpc.uuid, EVENT, rpc.host, error=fault.message)
 
     async def keep_in_error(self, rpc: Rpc, fault: Fault) -> None:
@@ -134,7 +134,7 @@ class Boot:
             changes = {"vm_state": "error", "task_state": None}
             await self._conductor.save_instance(rpc.context, rpc.uuid, changes, BUILD_TASK_STATES)
         except (InstanceGone, TaskStateChanged):
-            LOG.info("instance=%s was deleted while its boot failed", rpc.uuid)
+            LOG.info("the instance was deleted while its boot failed")
         await self._conductor.event_finish(rpc.context, rpc.uuid, EVENT, rpc.host, error=fault.message)
 
     async def _end_in_error(self, rpc: Rpc, fault: Fault) -> None:
@@ -148,7 +148,7 @@ class Boot:
 
     async def _reschedule(self, rpc: Rpc, fault: Fault) -> None:
         """Nova 34, compute/manager.py _do_build_and_run_instance: free the host, then ask the conductor again."""
-        LOG.info("instance=%s rescheduled from site=%s: %s", rpc.uuid, self._site, fault.message)
+        LOG.info("rescheduled: %s", fault.message)
         changes = {"task_state": "scheduling", **_no_host()}
         await self._conductor.save_instance(rpc.context, rpc.uuid, changes, BUILD_TASK_STATES)
         await self._conductor.delete_vifs(rpc.context, rpc.uuid)

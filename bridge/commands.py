@@ -21,7 +21,7 @@ from bridge.owner import Ownership
 from bridge.publisher import Publisher, Superseded
 from bridge.removal import Removal
 from bridge.window import Window
-from proto import codec, streams, subjects, tracing, waits
+from proto import codec, logs, streams, subjects, tracing, waits
 from proto.errors import FaultCode, Malformed, Refused, Stale, Unavailable
 from proto.jetstream import Delivery, JetStream, Pull
 from proto.messages import Fault, Rpc
@@ -121,7 +121,9 @@ class Commands:
             delivery, flight = queue.waiting[0]
             self._flights.begin(flight)
             try:
-                with tracing.continued(delivery.headers), tracing.span("plan", method=flight.rpc.method, instance=uuid):
+                work = logs.Work(self._ownership.site, str(flight.rpc.context.get("request_id") or ""), uuid)
+                span = tracing.span("plan", method=flight.rpc.method, instance=uuid)
+                with logs.about(work), tracing.continued(delivery.headers), span:
                     await self._until_done(flight, delivery)
                 await acknowledge(queue.waiting[0][0])
             finally:
@@ -145,14 +147,14 @@ class Commands:
             except (OwnershipLost, Conflict):
                 raise  # another bridge has the site: nothing is ours to acknowledge any more
             except Stale as error:
-                LOG.info("instance=%s %s is pointless now: %s", flight.rpc.uuid, flight.rpc.method, error)
+                LOG.info("%s is pointless now: %s", flight.rpc.method, error)
                 await self._settle(flight)
                 return
             except Unavailable as error:
-                LOG.warning("instance=%s %s waits: %s", flight.rpc.uuid, flight.rpc.method, error)
+                LOG.warning("%s waits: %s", flight.rpc.method, error)
                 wait = min(MAX_RETRY_WAIT, max(wait * 2, error.retry_after))
             except Exception:
-                LOG.exception("instance=%s %s cannot be carried out", flight.rpc.uuid, flight.rpc.method)
+                LOG.exception("%s cannot be carried out", flight.rpc.method)
                 bugs = min(bugs + 1, BUG_TRIES)
             await _pause(flight, wait)
 
@@ -339,7 +341,7 @@ class Commands:
             )
             await self._conductor.save_instance(rpc.context, rpc.uuid, changes, row.begun if row else None)
         except Stale as error:
-            LOG.info("instance=%s: %s", rpc.uuid, error)
+            LOG.info("%s is not shown as refused: %s", rpc.method, error)
         if row is None:
             await self._conductor.event_start(rpc.context, rpc.uuid, event, rpc.host)
         await self._conductor.event_finish(rpc.context, rpc.uuid, event, rpc.host, error=fault.message)

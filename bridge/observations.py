@@ -18,7 +18,7 @@ from bridge.flight import End, Flight, Flights
 from bridge.instances import Instances
 from bridge.owner import Ownership
 from bridge.publisher import Publisher
-from proto import codec, failpoints, subjects, tracing, waits
+from proto import codec, failpoints, logs, subjects, tracing, waits
 from proto.errors import Malformed, Stale, Unavailable
 from proto.jetstream import Delivery, JetStream, Pull
 from proto.messages import Observation
@@ -88,7 +88,8 @@ class Observations:
         try:
             with tracing.continued(delivery.headers), tracing.span("observe", instance=seen.uuid):
                 async with self._instances.lock(seen.uuid):
-                    await self._handle(seen)
+                    with logs.about(self._work(seen)):
+                        await self._handle(seen)
             await acknowledge(delivery)
             self._failures.pop(delivery.sequence, None)
         except (OwnershipLost, Conflict):
@@ -108,6 +109,11 @@ class Observations:
             return
         del self._failures[delivery.sequence]
         await bury(self._road, self._site, delivery, repr(error))
+
+    def _work(self, seen: Observation) -> logs.Work:
+        record = self._instances.get(seen.uuid)
+        request_id = record.pending.request_id if record is not None and record.pending is not None else ""
+        return logs.Work(self._site, request_id, seen.uuid, seen.generation)
 
     def _decode(self, delivery: Delivery) -> Observation:
         seen = codec.decode(delivery.data, Observation)
@@ -167,9 +173,9 @@ class Observations:
         except OwnershipLost:
             raise
         except Stale as error:
-            LOG.info("instance=%s changed above meanwhile: %s", seen.uuid, error)
+            LOG.info("changed above meanwhile: %s", error)
             return  # an operation began above: its own outcome will be shown
-        LOG.info("site=%s instance=%s copied %s", self._site, seen.uuid, reduction.changes)
+        LOG.info("copied %s", reduction.changes)
         await self._instances.put(reduction.record)
 
     async def _succeed(self, reduction: Reduction) -> None:
@@ -182,15 +188,7 @@ class Observations:
         with waits.account() as account:
             await self._settle(reduction, pending)
         own = (flight.own if flight is not None else 0.0) + account.own
-        LOG.info(
-            "%s %s settled site=%s instance=%s generation=%d own=%.0f ms",
-            pending.request_id,
-            pending.verb,
-            self._site,
-            record.uuid,
-            pending.generation,
-            own * 1000,
-        )
+        LOG.info("%s settled, own=%.0f ms", pending.verb, own * 1000)
         if flight is not None:
             flight.end(End.SUCCEEDED)
 
@@ -241,7 +239,7 @@ class Observations:
         except OwnershipLost:
             raise
         except Stale as error:
-            LOG.info("instance=%s outcome of %s not saved: %s", record.uuid, record.pending.verb, error)
+            LOG.info("outcome of %s not saved: %s", record.pending.verb, error)
 
     def _flight(self, reduction: Reduction) -> Flight:
         """Return the RPC under way; Unavailable while INTAKE has not brought it again after a restart."""

@@ -51,13 +51,7 @@ class Publisher:
             )
         flight.published = True
         LOG.info(
-            "%s %s site=%s instance=%s generation=%d%s",
-            pending.request_id,
-            pending.verb,
-            self._site,
-            record.uuid,
-            pending.generation,
-            "" if stored else " (already there)",
+            "%s published, generation=%d%s", pending.verb, pending.generation, "" if stored else " (already there)"
         )
 
     def _command(self, flight: Flight, pending: Pending, server: ServerSpec | None) -> Command:

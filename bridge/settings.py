@@ -10,6 +10,7 @@ from typing import Any
 from oslo_config import cfg, types
 from oslo_log import log
 
+from proto import logs
 from proto.errors import Misconfigured
 
 # oslo.messaging imports eventlet, which we never use, and eventlet tells every user of it that it is deprecated.
@@ -91,6 +92,7 @@ def load(arguments: Sequence[str], program: str) -> Any:
 def log_to_stderr(program: str) -> None:
     """Send the log to stderr in oslo.log's format."""
     CONF.set_default("use_stderr", True)
+    logs.set_format(CONF)
     log.setup(CONF, program)
     sys.stdout.flush()
 

@@ -10,11 +10,11 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 
-from proto import subjects, tracing
+from proto import logs, subjects, tracing
 from proto.errors import Misconfigured
 from proto.jetstream import JetStream
 from proto.operations import Lane
-from site_agent import logs, queries, settings, site
+from site_agent import queries, settings, site
 from site_agent.edge.cloud import Cloud
 from site_agent.executor import Executor, end
 from site_agent.heartbeat import Heartbeat

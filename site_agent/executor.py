@@ -6,12 +6,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable
 
-from proto import codec, streams, subjects, tracing, waits
+from proto import codec, logs, streams, subjects, tracing, waits
 from proto.errors import CascadeError, Expired, FaultCode, Malformed, Refused, Stale, Unavailable
 from proto.jetstream import Delivery, Pull
 from proto.messages import Command, Outcome
 from proto.operations import Lane
-from site_agent import handlers, logs
+from site_agent import handlers
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)

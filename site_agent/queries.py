@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from proto import codec, subjects
+from proto import codec, logs, subjects
 from proto.errors import CascadeError, FaultCode, Malformed, Refused
 from proto.jetstream import Subscription
 from proto.messages import Fault, Query, Reply
-from site_agent import census, handlers, logs
+from site_agent import census, handlers
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)

@@ -6,11 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from proto import codec, subjects, tracing
+from proto import codec, logs, subjects, tracing
 from proto.errors import FaultCode
 from proto.jetstream import Headers
 from proto.messages import Command, Fault, Observation, Outcome, ServerState
-from site_agent import logs
 from site_agent.core.servers import told
 from site_agent.memory import Memory, Origin
 

@@ -8,11 +8,10 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from proto import codec
+from proto import codec, logs
 from proto.errors import Malformed, Misconfigured
 from proto.messages import Bundle
 from proto.sealing import PrivateKey
-from site_agent import logs
 
 SITE = [
     cfg.StrOpt("bundle", help="File that `cascade site add` made for this site; it holds keys: mode 600."),

@@ -21,9 +21,8 @@ import requests.exceptions
 import urllib3.exceptions
 from openstack.exceptions import ConfigException
 
-from proto import tracing, waits
+from proto import logs, tracing, waits
 from proto.errors import Misconfigured, Unavailable
-from site_agent import logs
 from site_agent.core.answers import Answer, refuse_not_now
 from site_agent.core.servers import seconds
 

@@ -11,9 +11,9 @@ from tests.e2e.clouds import Tenant, User
 from tests.e2e.conftest import tagged
 
 AT_ONCE = 4
-OWN = re.compile(r"create settled .*instance=(\S+) .*own=(\d+) ms")
-SETTLED = re.compile(r"^(\S+ \S+) .*create settled .*instance=(\S+) ")
-EXECUTED = re.compile(r"create done .*instance=(\S+) .*own=(\d+) ms")
+OWN = re.compile(r"instance=(\S+) .*create settled, own=(\d+) ms")
+SETTLED = re.compile(r"^(\S+ \S+) .*instance=(\S+) .*create settled, own")
+EXECUTED = re.compile(r"instance=(\S+) .*create done .*own=(\d+) ms")
 BUILT = re.compile(r"^(\S+ \S+) .*\[instance: (\S+)\] Took [\d.]+ seconds to build instance")
 
 

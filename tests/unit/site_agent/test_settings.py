@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from proto import codec
+from proto import codec, logs
 from proto.errors import Misconfigured
 from proto.messages import Bundle
 from proto.sealing import PrivateKey
-from site_agent import logs, settings
+from site_agent import settings
 
 
 @pytest.fixture(autouse=True)

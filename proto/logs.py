@@ -1,4 +1,4 @@
-"""Which command a log line, or a request to the site, belongs to."""
+"""Which request of Nova, and which instance, a log line or a request to a cloud belongs to; for both programs."""
 
 import contextlib
 import logging
