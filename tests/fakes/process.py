@@ -26,7 +26,9 @@ class Process:
         self.name = name
         self.alive = True
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.armed: list[tuple[str, str]] = []  # ("before" or "after", part of a call's description)
+        self.armed: list[
+            tuple[str, str, Callable[[], None]]
+        ] = []  # before or after, part of a call's description, what
         self.on_crash: Callable[[str], None] = lambda _where: None
         self.on_silence: list[tuple[float, Callable[[], None]]] = []  # what others do when it is silent for so many s
         self._pause = pause
@@ -53,7 +55,11 @@ class Process:
 
     def crash_at(self, when: str, what: str) -> None:
         """Die the next time a call whose description holds ``what`` is reached; ``when``: before or after it."""
-        self.armed.append((when, what))
+        self.armed.append((when, what, self.kill))
+
+    def freeze_at(self, when: str, what: str) -> None:
+        """Freeze the next time such a call is reached."""
+        self.armed.append((when, what, self.freeze))
 
     def kill(self) -> None:
         """Die now: no call of this process reaches the world any more."""
@@ -94,14 +100,12 @@ class Process:
         """Pass a point before or after a call outside; CancelledError if the process dies or is dead."""
         self.check()
         await self._pause()
-        await self._moving.wait()
         self.check()
-        for armed in self.armed:
-            if armed[0] == when and armed[1] in what:
-                self.armed.remove(armed)
-                self.on_crash(f"{when} {what}")
-                self.kill()
-                break
+        for armed in [armed for armed in self.armed if armed[0] == when and armed[1] in what][:1]:
+            self.armed.remove(armed)
+            self.on_crash(f"{when} {what}")
+            armed[2]()
+        await self._moving.wait()
         self.check()
 
     def check(self) -> None:

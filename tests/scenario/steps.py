@@ -60,10 +60,11 @@ def _redeliver(world: World, name: str, method: str) -> None:
     world.nova.redeliver(world.uuid(name), method)
 
 
-def _crash(world: World, program: str, when: str, what: str) -> None:
+def _arm(world: World, how: str, program: str, when: str, what: str) -> None:
     for name in re.findall(r"\bi\d+\b", what):
         what = what.replace(name, world.uuid(name))
-    world.process(program).crash_at(when, what)
+    process = world.process(program)
+    (process.crash_at if how == "crash" else process.freeze_at)(when, what)
 
 
 async def _kill(world: World, program: str) -> None:
@@ -199,7 +200,7 @@ STEPS: list[tuple[str, Step]] = [
     (r"build (i\d+) on (.+)", _build),
     (r"(delete|stop|start|reboot|hard reboot|shelve) (i\d+)", _ask),
     (r"redeliver (i\d+) (\w+)", _redeliver),
-    (r"crash (bridge\d?|agent\d? \w+) (before|after) (.+)", _crash),
+    (r"(crash|freeze) (bridge\d?|agent\d? \w+) (before|after) (.+)", _arm),
     (r"kill (bridge\d?|agent\d? \w+)", _kill),
     (r"start (bridge\d?|agent\d? \w+)", _start),
     (r"restart (bridge\d?|agent\d? \w+)", _restart),

@@ -117,7 +117,7 @@ class World:
 
     def _process(self, name: str) -> Process:
         process = Process(name, self._pause)
-        process.on_crash = lambda where: self.teller.say("crash", f"{name} {where}")
+        process.on_crash = lambda where: self.teller.say("stop", f"{name} {where}")
         return process
 
     # -- time ----------------------------------------------------------------------------------------------------------
