@@ -7,6 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
+import bridge.settings  # noqa: F401 - first: it silences what oslo.messaging's import of eventlet says
 from deploy.demo import steps
 from deploy.demo.stack import SITES, TOP, Stack
 from deploy.devcloud.errors import DevcloudError

@@ -101,7 +101,7 @@ async def _durable(stack: Stack, url: str, count: int) -> float:
 
 
 async def _produced(url: str, host: str, count: int, clock: _Clock) -> float:
-    command = [sys.executable, "-m", "tests.bench.producer", url, host, str(count)]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.bench.producer", url, host, str(count)]
     producer = await asyncio.to_thread(subprocess.Popen, command, cwd=REPOSITORY)
     try:
         async with asyncio.timeout(LIMIT):
