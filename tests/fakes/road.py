@@ -197,12 +197,9 @@ class Link:
         process, handler, replies_to = listeners[0]
 
         async def effect() -> bytes:
-            try:
-                async with asyncio.timeout(timeout):
-                    reply = await process.spawn(handler(subject, data))  # type: ignore[arg-type]
-            except (TimeoutError, asyncio.CancelledError) as error:
-                self.process.check()
-                raise Unavailable(f"no answer on {subject}") from error
+            answer = process.spawn(handler(subject, data))  # type: ignore[arg-type]
+            await asyncio.wait({answer}, timeout=timeout)
+            reply = answer.result() if answer.done() and not answer.cancelled() and not answer.exception() else None
             if reply is None or process.name in self.road.cut or not f"{self.inbox}.1".startswith(replies_to):
                 raise Unavailable(f"no answer on {subject}")
             return reply

@@ -76,7 +76,7 @@ def test_no_instance_is_lost_doubled_or_deleted_unasked(schedule: list[tuple[str
             await _play(world, schedule)
         finally:
             note("\n".join(world.teller.lines))
-        await world.end()
+            await world.end()
 
     random.seed(0)
     run(clock, main)
