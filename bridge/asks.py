@@ -34,8 +34,8 @@ class Asks:
         if ask.verb == "image_chunk":
             if not 0 < ask.length <= MAX_CHUNK:
                 raise Refused(FaultCode.REJECTED, f"a chunk has 1 to {MAX_CHUNK} bytes, not {ask.length}")
-            if not self._flights.wants_image(ask.image_id):
-                raise Refused(FaultCode.IMAGE, f"no boot of image {ask.image_id} is under way in {self._site}")
+            if not self._flights.wants_image(ask.image_id):  # or not yet again, after a take-over
+                raise Unavailable(f"no boot of image {ask.image_id} is under way in {self._site}")
             return Reply(data=await self._glance.chunk(ask.image_id, ask.offset, ask.length))
         if ask.verb == "command_pending":
             return Reply(text="yes" if self._wanted(ask) else "")

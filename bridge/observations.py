@@ -182,7 +182,7 @@ class Observations:
         record = reduction.record
         pending = record.pending
         assert pending is not None
-        flight = self._flights.get(record.uuid)
+        flight = self._flight_of(record)
         if pending.verb is Verb.CREATE:
             await self._announced(self._flight(reduction))
         with waits.account() as account:
@@ -215,7 +215,7 @@ class Observations:
             self._flight(reduction).end(End.FAILED, fault)
             return
         context = request_context(record.pending.request_id, None, None, is_admin=True)
-        flight = self._flights.get(record.uuid)
+        flight = self._flight_of(record)
         host = flight.rpc.host if flight is not None else self._site
         details = f"site {self._site}: {fault.code}: {fault.message}"
         await self._conductor.create_fault(context, record.uuid, host, 500, fault.message[:255], details)
@@ -243,10 +243,16 @@ class Observations:
 
     def _flight(self, reduction: Reduction) -> Flight:
         """Return the RPC under way; Unavailable while INTAKE has not brought it again after a restart."""
-        flight = self._flights.get(reduction.record.uuid)
+        flight = self._flight_of(reduction.record)
         if flight is None:
             raise Unavailable("its RPC is not back from INTAKE yet", NOT_YET)
         return flight
+
+    def _flight_of(self, record: InstanceRecord) -> Flight | None:
+        """Return the RPC of the pending command; never a later one, a delete say, that is under way but not planned."""
+        flight = self._flights.get(record.uuid)
+        ours = flight is not None and record.pending is not None and flight.rpc.rpc_id == record.pending.rpc_id
+        return flight if ours else None
 
     async def _announced(self, flight: Flight) -> None:
         try:

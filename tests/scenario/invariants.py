@@ -34,8 +34,8 @@ def _deleted_unasked(world: World) -> Iterator[str]:
     for site in world.sites.values():
         for server in site.cloud.nova.servers.values():
             uuid = identity.uuid_of(server.body["tags"])
-            ran = server.launched is not None
-            if ran and server.vm_state == "deleted" and uuid not in world.asked.deleted:
+            shown = world.above.conductor.instances.get(uuid, {}).get("launched_at")  # a boot that failed is cleaned up
+            if shown and server.launched and server.vm_state == "deleted" and uuid not in world.asked.deleted:
                 yield f"{server.id} of {uuid} was deleted in {site.name}, and nobody asked for it"
 
 

@@ -25,7 +25,8 @@ async def _sites(world: World, names: str) -> None:
     for name in names.split():
         world.add_site(name, [name])
         world.start_agent(f"agent {name}")
-    world.start_bridge()
+    if not world.bridges:
+        world.start_bridge()
     await asyncio.sleep(UNTIL_ONLINE)
 
 
