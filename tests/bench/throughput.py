@@ -1,12 +1,17 @@
 """RPCs made durable per second, beside what stock oslo.messaging dispatches per second from the same producer."""
 
 import asyncio
+import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import oslo_messaging
@@ -16,6 +21,9 @@ from bridge.edge import nova_rpc
 from bridge.edge.nova_rpc import IncomingRpc, NovaRpc
 from bridge.intake import Intake
 from deploy.demo.stack import REPOSITORY, Stack
+from deploy.devcloud import ports
+from deploy.embedded import servers
+from deploy.embedded.servers import NatsServer
 from proto import streams, subjects
 from proto.jetstream import JetStream
 from proto.sealing import PrivateKey
@@ -23,21 +31,55 @@ from proto.sealing import PrivateKey
 ROUNDS = 3  # each kind, in turn
 LIMIT = 120.0  # s for one round
 SITE = "bench-rate"
+FLUSHES = 200  # for one figure of the disk
 
 
 def measure(stack: Stack, count: int) -> list[tuple[str, str]]:
-    """Return both rates and their ratio, the medians of ROUNDS rounds in turn."""
+    """Return the rates and their ratios to the raw one, the medians of ROUNDS rounds in turn.
+
+    The embedded NATS server flushes its disk for every message, as it is alone; a member of a cluster of three does
+    not, as two others have the message: both are measured, and what the disk allows is told beside them.
+    """
     url = json.loads((stack.state / "clouds" / "top" / "cloud.json").read_text())["transport_url"]
     cfg.CONF([], project="cascade-bench", default_config_files=[])
-    raw, durable = [], []
-    for number in range(ROUNDS):
-        raw.append(asyncio.run(_raw(url, f"bench-raw-{number}", count)))
-        durable.append(asyncio.run(_durable(stack, url, count)))
-    ratio = statistics.median(durable) / statistics.median(raw)
+    raw, alone, member, flushes = [], [], [], []
+    with _member(stack.state) as server:
+        for number in range(ROUNDS):
+            raw.append(asyncio.run(_raw(url, f"bench-raw-{number}", count)))
+            alone.append(asyncio.run(_durable(stack.middle.nats, url, count)))
+            member.append(asyncio.run(_durable(server, url, count)))
+            flushes.append(_flushes(stack.state))
     return [
         ("raw oslo.messaging casts dispatched per second", f"{statistics.median(raw):.0f}"),
-        ("casts made durable in INTAKE per second", f"{statistics.median(durable):.0f} ({ratio:.0%} of raw)"),
+        ("casts made durable in INTAKE per second, a flush each", _beside(alone, raw)),
+        ("the same without a flush each, as a member of a cluster of three", _beside(member, raw)),
+        ("flushes of 4 KiB that this disk does per second", f"{statistics.median(flushes):.0f}"),
     ]
+
+
+def _beside(rates: list[float], raw: list[float]) -> str:
+    rate = statistics.median(rates)
+    return f"{rate:.0f} ({rate / statistics.median(raw):.0%} of raw)"
+
+
+@contextlib.contextmanager
+def _member(state: Path) -> Iterator[NatsServer]:
+    """A NATS server of its own, set as in a cluster: stored is what the system has, the disk follows."""
+    with tempfile.TemporaryDirectory(dir=state) as directory:
+        server = servers.start_nats(Path(directory), ports.pick(("nats",), ())["nats"], sync_always=False)
+        try:
+            yield server
+        finally:
+            servers.stop([server])
+
+
+def _flushes(directory: Path) -> float:
+    with tempfile.TemporaryFile(dir=directory) as file:
+        began = time.monotonic()
+        for _ in range(FLUSHES):
+            os.write(file.fileno(), bytes(4096))
+            os.fdatasync(file.fileno())
+        return FLUSHES / (time.monotonic() - began)
 
 
 class _Clock:
@@ -78,10 +120,10 @@ async def _raw(url: str, host: str, count: int) -> float:
         await asyncio.to_thread(server.stop)
 
 
-async def _durable(stack: Stack, url: str, count: int) -> float:
+async def _durable(server: NatsServer, url: str, count: int) -> float:
     clock = _Clock(count, asyncio.get_running_loop())
-    credentials = stack.middle.nats.files.bridge_credentials.read_text()
-    road = await JetStream.connect([stack.middle.nats.url], "bench", credentials=credentials)
+    credentials = server.files.bridge_credentials.read_text()
+    road = await JetStream.connect([server.url], "bench", credentials=credentials)
     await road.ensure_stream(streams.intake(SITE))
     intake = Intake(road, PrivateKey.generate().public(), lambda _host: SITE)
 
