@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from deploy.devcloud import cloud, infra, install, lifecycle, rabbitmq, servers, status
-from deploy.devcloud.cloud import CASCADING, SITE, Options, Size
+from deploy.devcloud.cloud import ADMIN, CASCADING, MEMBER, SITE, Options, Size
 from deploy.devcloud.errors import DevcloudError
 from deploy.devcloud.paths import STATE_VARIABLE, Layout, layout
 from deploy.devcloud.progress import step
+from deploy.devcloud.releases import CURRENT, RELEASES, named
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,12 +38,8 @@ def parser() -> argparse.ArgumentParser:
         "deploy.devcloud", description=f"Real OpenStack clouds on loopback; state in ${STATE_VARIABLE} or .state"
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    add(
-        commands,
-        "install",
-        run_install,
-        "install MariaDB, RabbitMQ, memcached and the OpenStack environment (up does it too)",
-    )
+    text = "install MariaDB, RabbitMQ, memcached and the OpenStack environment (up does it too)"
+    add_release(add(commands, "install", run_install, text))
     add_up(commands)
     stop = add(commands, "stop", run_stop, "stop a cloud, or one service of it, and keep its data")
     start = add(commands, "start", run_start, "start a stopped cloud, or one service of it")
@@ -85,6 +82,14 @@ def add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     command.add_argument("--ram-mib", type=int, default=size.ram_mib, help=f"of each compute ({size.ram_mib})")
     command.add_argument("--disk-gib", type=int, default=size.disk_gib, help=f"of each compute ({size.disk_gib})")
     command.add_argument("--no-ml2", dest="ml2", action="store_false", help="cascading: Neutron binds no port")
+    command.add_argument("--agent-role", choices=[ADMIN, MEMBER], default=ADMIN, help="role of a site's agent (admin)")
+    add_release(command)
+
+
+def add_release(command: argparse.ArgumentParser) -> None:
+    """The option that names a release."""
+    text = f"OpenStack release ({CURRENT.name})"
+    command.add_argument("--release", choices=list(RELEASES), default=CURRENT.name, help=text)
 
 
 @contextmanager
@@ -103,18 +108,20 @@ def exclusive(where: Layout) -> Iterator[None]:
 def run_install(where: Layout, chosen: argparse.Namespace) -> None:
     """`install`."""
     with exclusive(where):
-        install.ensure(where)
+        install.ensure(where, named(chosen.release))
 
 
 def run_up(where: Layout, chosen: argparse.Namespace) -> None:
     """`up`."""
     size = Size(chosen.vcpus, chosen.ram_mib, chosen.disk_gib)
-    options = Options(chosen.role, chosen.computes, chosen.cinder, chosen.ml2, size)
+    options = Options(chosen.role, chosen.computes, chosen.cinder, chosen.ml2, size, chosen.release, chosen.agent_role)
+    cloud.check_options(options)
     for name in chosen.names:
         cloud.check_name(name)
     with exclusive(where):
-        install.ensure(where)
         for name in chosen.names:
+            known = cloud.load(name, where)
+            install.ensure(where, named((known.options if known and known.ready else options).release))
             lifecycle.up(where, name, options)
 
 

@@ -12,9 +12,11 @@ from typing import Any
 from deploy.devcloud import ports
 from deploy.devcloud.errors import DevcloudError
 from deploy.devcloud.paths import Layout
+from deploy.devcloud.releases import CURRENT, named
 
 CASCADING = "cascading"
 SITE = "site"
+ADMIN, MEMBER = "admin", "member"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9]{0,15}")
 REGION = "RegionOne"
 API_SERVICES = ("keystone", "placement", "glance", "neutron", "nova-api")
@@ -41,6 +43,8 @@ class Options:
     cinder: bool = False
     ml2: bool = True
     size: Size = field(default_factory=Size)
+    release: str = CURRENT.name
+    agent_role: str = ADMIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,14 @@ def check_name(name: str) -> None:
     """Raises for a name that cannot be part of a schema's and a vhost's name."""
     if not NAME_PATTERN.fullmatch(name):
         raise DevcloudError(f"{name!r} cannot be a cloud's name: use up to 16 small letters and digits, a letter first")
+
+
+def check_options(options: Options) -> None:
+    """Raises for what does not go together."""
+    if options.cinder and not named(options.release).has_cinder:
+        raise DevcloudError(f"there is no Cinder of release {options.release} here; leave --cinder out")
+    if options.role == CASCADING and options.release != CURRENT.name:
+        raise DevcloudError(f"a cascading cloud is of release {CURRENT.name}; leave --release out")
 
 
 def create(name: str, options: Options, layout: Layout, taken: Collection[int]) -> Cloud:

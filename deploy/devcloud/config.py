@@ -11,6 +11,7 @@ from deploy.devcloud import ports
 from deploy.devcloud.cloud import MEMCACHED, REGION, Cloud
 from deploy.devcloud.infra import MARIADB, RABBITMQ, Infra
 from deploy.devcloud.paths import Layout
+from deploy.devcloud.releases import Release, named
 
 Config = dict[str, dict[str, str]]
 """Section -> option -> value."""
@@ -23,6 +24,16 @@ class Site:
     cloud: Cloud
     infra: Infra
     layout: Layout
+
+    @property
+    def release(self) -> Release:
+        """The OpenStack release of the cloud."""
+        return named(self.cloud.options.release)
+
+    @property
+    def venv(self) -> Path:
+        """The Python environment with the release's packages."""
+        return self.release.venv(self.layout)
 
     @property
     def transport_url(self) -> str:

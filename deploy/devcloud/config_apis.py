@@ -7,16 +7,19 @@ from deploy.devcloud import ports
 from deploy.devcloud.cloud import CASCADING
 from deploy.devcloud.config import Config, Site, credentials, database_section, defaults, token_section, write
 
+PASTE = "glance-api-paste.ini"
 KEY_REPOSITORIES = ("fernet-keys", "credential-keys")
 
 
 def write_all(site: Site) -> None:
     """Writes the files of the four services, and Keystone's keys if there are none."""
-    cloud, venv = site.cloud, site.layout.venv
+    cloud, venv = site.cloud, site.venv
     write_keys(site)
     write(cloud.etc("keystone") / "keystone.conf", keystone(site))
     write(cloud.etc("placement") / "placement.conf", placement(site))
-    write(cloud.etc("glance") / "glance-api.conf", glance(site, str(venv)))
+    write(cloud.etc("glance") / "glance-api.conf", glance(site))
+    paste = venv / "etc" / "glance" / PASTE
+    (cloud.etc("glance") / PASTE).write_text(paste.read_text())
     write(cloud.etc("neutron") / "neutron.conf", neutron(site, str(venv)))
     write(cloud.etc("neutron") / "plugins" / "ml2" / "ml2_conf.ini", ml2(site))
 
@@ -55,11 +58,15 @@ def placement(site: Site) -> Config:
         "placement_database": database_section(site.connection("placement")),
         "api": {"auth_strategy": "keystone"},
         "keystone_authtoken": token_section(site, "placement"),
+        "oslo_policy": {"policy_file": "policy.yaml"},  # older releases look for policy.json
     }
 
 
-def glance(site: Site, venv: str) -> Config:
-    """glance-api.conf with one store in the cloud's data directory, besides the two reserved ones."""
+def glance(site: Site) -> Config:
+    """glance-api.conf with one store in the cloud's data directory, besides the two reserved ones.
+
+    The paste file lies beside it, where older releases look for it.
+    """
     data = site.cloud.data("glance")
     stores = {name: {"filesystem_store_datadir": str(data / name)} for name in ("file", "staging", "tasks")}
     for name in stores:
@@ -76,7 +83,7 @@ def glance(site: Site, venv: str) -> Config:
         "os_glance_staging_store": stores["staging"],
         "os_glance_tasks_store": stores["tasks"],
         "keystone_authtoken": token_section(site, "glance"),
-        "paste_deploy": {"flavor": "keystone", "config_file": f"{venv}/etc/glance/glance-api-paste.ini"},
+        "paste_deploy": {"flavor": "keystone", "config_file": str(site.cloud.etc("glance") / PASTE)},
         "oslo_concurrency": {"lock_path": str(data / "locks")},
     }
 
@@ -96,6 +103,7 @@ def neutron(site: Site, venv: str) -> Config:
             notify_nova_on_port_status_changes="true",
             notify_nova_on_port_data_changes="true",
             send_events_interval="1",
+            **own_port(site),
         ),
         "database": database_section(site.connection("neutron")),
         "keystone_authtoken": token_section(site, "neutron"),
@@ -106,12 +114,21 @@ def neutron(site: Site, venv: str) -> Config:
     }
 
 
+def own_port(site: Site) -> dict[str, str]:
+    """Where neutron-server listens, in releases in which it is a program of its own; few agents ask it anything."""
+    if "neutron" not in site.release.programs:
+        return {}
+    port = str(site.cloud.ports["neutron"])
+    workers = {"api_workers": "1", "rpc_workers": "1", "rpc_state_report_workers": "0"}
+    return {"bind_host": ports.LOOPBACK, "bind_port": port, **workers}
+
+
 def ml2(site: Site) -> Config:
     """ml2_conf.ini; which driver binds ports is what makes the difference between the roles."""
     return {
         "ml2": {
             "type_drivers": "local,flat,vlan,vxlan",
-            "project_network_types": "vxlan",
+            site.release.network_types: "vxlan",
             "mechanism_drivers": mechanism_driver(site),
             "extension_drivers": "port_security",
         },

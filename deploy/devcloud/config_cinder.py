@@ -14,7 +14,7 @@ def write_all(site: Site) -> None:
 
 def cinder(site: Site) -> Config:
     """cinder.conf with one back end that stores nothing."""
-    etc = site.layout.venv / "etc" / "cinder"
+    etc = site.venv / "etc" / "cinder"
     data = site.cloud.data("cinder")
     return {
         "DEFAULT": defaults(

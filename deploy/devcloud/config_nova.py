@@ -17,7 +17,7 @@ def write_all(site: Site) -> None:
     """Writes nova.conf of the controller and of every compute, and the api-paste.ini that nova-api looks for beside."""
     etc = site.cloud.etc("nova")
     write(etc / "nova.conf", controller(site))
-    paste = site.layout.venv / "etc" / "nova" / "api-paste.ini"
+    paste = site.venv / "etc" / "nova" / "api-paste.ini"
     (etc / "api-paste.ini").write_text(paste.read_text())
     for host in site.cloud.hosts:
         site.cloud.data(host).mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def controller(site: Site) -> Config:
     60 s late.
     """
     config = common(site, str(site.cloud.data("nova")))
-    config["DEFAULT"].update(periodic_fuzzy_delay="0", compute_link_prefix=site.cloud.url("nova-api"))
+    config["DEFAULT"].update(periodic_fuzzy_delay="0", compute_link_prefix=site.cloud.url("nova-api"), **own_port(site))
     config.update(
         {
             "api_database": database_section(site.connection("nova_api")),
@@ -45,6 +45,14 @@ def controller(site: Site) -> Config:
         }
     )
     return config
+
+
+def own_port(site: Site) -> dict[str, str]:
+    """Where nova-api listens, in releases in which it is a program of its own."""
+    if "nova-api" not in site.release.programs:
+        return {}
+    port = str(site.cloud.ports["nova-api"])
+    return {"osapi_compute_listen": ports.LOOPBACK, "osapi_compute_listen_port": port, "osapi_compute_workers": "1"}
 
 
 def compute(site: Site, host: str) -> Config:

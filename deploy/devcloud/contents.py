@@ -7,13 +7,16 @@ needs there it must make itself.
 import random
 from typing import Any
 
-from deploy.devcloud.cloud import CASCADING
+from deploy.devcloud.cloud import CASCADING, MEMBER
+from deploy.devcloud.identity import AGENT_PROJECT
 from deploy.devcloud.rest import Session, log_in
 
 MIB = 1 << 20
 CASCADING_FLAVORS = (("m1.tiny", "1", 1, 128, 1), ("m1.small", "2", 1, 512, 5), ("m1.large", "3", 4, 4096, 20))
 SITE_FLAVORS = (("vendor.s", "vendor-small", 1, 256, 2),)
 """Name, id, VCPUs, MiB, GiB."""
+MATCHING_FLAVORS = tuple((f"vendor.{name}", f"vendor-{name}", *size) for name, _, *size in CASCADING_FLAVORS[:2])
+"""Where the agent may make no flavor, it finds some of the cascading cloud's under the vendor's own names."""
 TENANT_NETWORKS = (("demo-net", "10.20.0.0/24"), ("demo-net2", "10.21.0.0/24"))
 SITE_NETWORKS = (("vendor-net", "172.30.0.0/24"),)
 
@@ -28,6 +31,9 @@ def fill(admin: Session) -> None:
         add_networks(tenant, TENANT_NETWORKS)
     else:
         add_flavors(admin, SITE_FLAVORS)
+        if admin.cloud.options.agent_role == MEMBER:
+            add_flavors(admin, MATCHING_FLAVORS)
+            set_quota(admin, AGENT_PROJECT)
         add_image(admin, "vendor-linux", MIB // 4, {"os_distro": "vendor"})
         add_networks(admin, SITE_NETWORKS)
 
@@ -37,6 +43,14 @@ def add_flavors(admin: Session, flavors: tuple[tuple[str, str, int, int, int], .
     for name, flavor_id, vcpus, ram, disk in flavors:
         flavor = {"name": name, "id": flavor_id, "vcpus": vcpus, "ram": ram, "disk": disk}
         admin.call("POST", "nova-api", "/v2.1/flavors", {"flavor": flavor})
+
+
+def set_quota(admin: Session, project: str) -> None:
+    """Gives a project as much as the site's computes have, as a vendor does who sells a share of it."""
+    found = admin.call("GET", "keystone", f"/v3/projects?name={project}")["projects"]
+    options = admin.cloud.options
+    quota = {"cores": options.size.vcpus * options.computes, "ram": options.size.ram_mib * options.computes}
+    admin.call("PUT", "nova-api", f"/v2.1/os-quota-sets/{found[0]['id']}", {"quota_set": quota})
 
 
 def add_image(admin: Session, name: str, size: int, properties: dict[str, str]) -> None:

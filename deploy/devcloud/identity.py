@@ -5,11 +5,14 @@ from functools import partial
 from typing import Any
 
 from deploy.devcloud import parallel, process
-from deploy.devcloud.cloud import CINDER_API, REGION, SITE, Cloud
+from deploy.devcloud.cloud import ADMIN, CINDER_API, MEMBER, REGION, SITE, Cloud
 from deploy.devcloud.config import Site
 from deploy.devcloud.environment import service_environment
 from deploy.devcloud.rest import Session
 
+AGENT_PROJECT = "cascade"
+SERVICE_ROLE = "service"
+"""Made by the bootstrap of releases since 2023."""
 INTERFACES = ("public", "internal", "admin")
 
 
@@ -31,8 +34,14 @@ def users(cloud: Cloud) -> list[User]:
     found.append(User("cascade-bridge", "service", ("admin", "service"), "service", "service"))
     found.append(User("demo", "demo", ("member",), "demo", "demo"))
     if cloud.options.role == SITE:
-        found.append(User("cascade-agent", "cascade", ("admin", "member"), "agent", "agent"))
+        found.append(agent(cloud))
     return found
+
+
+def agent(cloud: Cloud) -> User:
+    """The site's user for the product's agent, an admin of its project or a plain member."""
+    roles = (ADMIN, MEMBER) if cloud.options.agent_role == ADMIN else (MEMBER,)
+    return User("cascade-agent", AGENT_PROJECT, roles, "agent", "agent")
 
 
 def endpoints(cloud: Cloud) -> dict[tuple[str, str], str]:
@@ -55,7 +64,7 @@ def bootstrap(site: Site) -> None:
     cloud = site.cloud
     file = cloud.etc("keystone") / "keystone.conf"
     command = [
-        str(site.layout.venv / "bin" / "keystone-manage"), "--config-file", str(file), "bootstrap",
+        str(site.venv / "bin" / "keystone-manage"), "--config-file", str(file), "bootstrap",
         "--bootstrap-region-id", REGION,
         *(f"--bootstrap-{interface}-url={cloud.auth_url}" for interface in INTERFACES),
     ]  # fmt: skip
@@ -67,6 +76,8 @@ def fill(admin: Session) -> None:
     """Makes catalogue, projects and users."""
     cloud = admin.cloud
     roles = {role["name"]: role["id"] for role in admin.call("GET", "keystone", "/v3/roles")["roles"]}
+    if SERVICE_ROLE not in roles:
+        roles[SERVICE_ROLE] = create(admin, "role", name=SERVICE_ROLE)
     projects = {user.project for user in users(cloud)}
     project_ids = {name: create(admin, "project", name=name, domain_id="default") for name in sorted(projects)}
     jobs = [partial(add_user, admin, user, project_ids[user.project], roles) for user in users(cloud)]

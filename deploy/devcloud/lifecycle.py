@@ -27,6 +27,7 @@ from deploy.devcloud.config import Site
 from deploy.devcloud.errors import DevcloudError
 from deploy.devcloud.paths import Layout
 from deploy.devcloud.progress import step
+from deploy.devcloud.releases import named
 from deploy.devcloud.rest import log_in_as_admin
 
 MAPPED_TIMEOUT = 90.0
@@ -49,7 +50,6 @@ def up(layout: Layout, name: str, options: Options) -> None:
     """
     shared = infra.load_or_create(layout)
     servers.ensure_running(shared)
-    schemas.ensure_cache(layout, shared)
     plugins.write(layout)
     known = cloud.load(name, layout)
     if known and known.ready:
@@ -59,6 +59,7 @@ def up(layout: Layout, name: str, options: Options) -> None:
     if known:
         print(f"{name} was left half made: making it anew", flush=True)
         down(Site(known, shared, layout))
+    schemas.ensure_cache(layout, shared, named(options.release))
     taken = {port for one in cloud.load_all(layout) for port in one.ports.values()} | set(shared.ports.values())
     site = Site(cloud.create(name, options, layout, taken), shared, layout)
     published.save(site)

@@ -7,7 +7,6 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = PACKAGE.parent.parent
 RUNTIME = PACKAGE / "runtime"
-REQUIREMENTS = PACKAGE / "requirements.lock"
 NEUTRON_PACKAGE = REPOSITORY / "deploy" / "neutron"
 STATE_VARIABLE = "CASCADE_STATE_DIR"
 
@@ -17,16 +16,6 @@ class Layout:
     """The state directory and what is in it; nothing is created by asking for a path."""
 
     root: Path
-
-    @property
-    def venv(self) -> Path:
-        """The Python environment with all of OpenStack."""
-        return self.root / "venv-openstack"
-
-    @property
-    def python(self) -> Path:
-        """The interpreter of that environment."""
-        return self.venv / "bin" / "python"
 
     @property
     def cache(self) -> Path:

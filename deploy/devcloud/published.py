@@ -22,6 +22,7 @@ def describe(site: Site) -> dict[str, Any]:
     return {
         "name": cloud.name,
         "role": cloud.options.role,
+        "release": cloud.options.release,
         "region": REGION,
         "auth_url": cloud.auth_url,
         "transport_url": site.transport_url,
@@ -35,7 +36,7 @@ def describe(site: Site) -> dict[str, Any]:
         },
         "memcached": site.memcached,
         "hosts": list(cloud.hosts),
-        "venv": str(site.layout.venv),
+        "venv": str(site.venv),
         "clouds_yaml": str(site.layout.clouds_yaml),
         "etc": {file.name: str(file) for file in sorted((cloud.home / "etc").glob("*"))},
         "logs": str(cloud.home / "log"),

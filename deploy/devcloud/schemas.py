@@ -14,9 +14,10 @@ from deploy.devcloud.cloud import Cloud
 from deploy.devcloud.config import Config, Site, render
 from deploy.devcloud.environment import service_environment
 from deploy.devcloud.infra import MARIADB, Infra
-from deploy.devcloud.paths import REQUIREMENTS, Layout
+from deploy.devcloud.paths import Layout
 from deploy.devcloud.ports import LOOPBACK
 from deploy.devcloud.progress import step
+from deploy.devcloud.releases import Release
 
 CELL0 = "nova_cell0"
 CELL0_UUID = "00000000-0000-0000-0000-000000000000"
@@ -32,26 +33,27 @@ MIGRATIONS = {
 """Schema -> section of its connection, command that migrates it."""
 
 
-def cache_directory(layout: Layout) -> Path:
+def cache_directory(layout: Layout, release: Release) -> Path:
     """Where the dumps of exactly these versions belong."""
-    return layout.cache / hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    return layout.cache / hashlib.sha256(release.requirements.read_bytes()).hexdigest()[:16]
 
 
-def ensure_cache(layout: Layout, infra: Infra) -> None:
+def ensure_cache(layout: Layout, infra: Infra, release: Release) -> None:
     """Migrates and dumps every schema that has no dump yet (about a minute for all); else does nothing."""
-    directory = cache_directory(layout)
-    missing = [name for name in MIGRATIONS if not (directory / f"{name}.sql").exists()]
+    directory = cache_directory(layout, release)
+    known = [name for name in MIGRATIONS if name != "cinder" or release.has_cinder]
+    missing = [name for name in known if not (directory / f"{name}.sql").exists()]
     if not missing:
         return
     directory.mkdir(parents=True, exist_ok=True)
     with step(f"schemas migrated (only once): {', '.join(missing)}"):
-        parallel.run(partial(migrate, layout, infra, name) for name in missing)
+        parallel.run(partial(migrate, layout, infra, release, name) for name in missing)
 
 
-def migrate(layout: Layout, infra: Infra, name: str) -> None:
+def migrate(layout: Layout, infra: Infra, release: Release, name: str) -> None:
     """Makes one schema in a scratch database and dumps it."""
     section, command = MIGRATIONS[name]
-    directory, schema = cache_directory(layout), f"scratch_{name}"
+    directory, schema = cache_directory(layout, release), f"scratch_{name}"
     database.create_schemas(infra, [schema])
     account = f"devcloud:{infra.password}@{LOOPBACK}:{infra.ports[MARIADB]}"
     connection = f"mysql+pymysql://{account}/{schema}?charset=utf8mb3"
@@ -61,7 +63,7 @@ def migrate(layout: Layout, infra: Infra, name: str) -> None:
     file.touch(mode=0o600)
     file.write_text(render(config))
     arguments = [argument.format(file=file) for argument in command]
-    arguments[0] = str(layout.venv / "bin" / arguments[0])
+    arguments[0] = str(release.venv(layout) / "bin" / arguments[0])
     process.run(arguments, directory / f"{name}.log", service_environment(layout), directory, f"migrating {name}")
     database.dump(infra, schema, directory / f"{name}.sql")
     database.drop_schemas(infra, [schema], schema)
@@ -76,7 +78,7 @@ def schema_names(cloud: Cloud) -> list[str]:
 def create(site: Site) -> None:
     """Makes and fills the schemas of a cloud, and maps its two Nova cells."""
     cloud, infra = site.cloud, site.infra
-    directory = cache_directory(site.layout)
+    directory = cache_directory(site.layout, site.release)
     wanted = {name: name for name in MIGRATIONS if name != "cinder" or cloud.options.cinder}
     wanted[CELL0] = "nova"
     database.create_schemas(infra, [cloud.schema(name) for name in wanted], cloud.name, cloud.secrets["database"])

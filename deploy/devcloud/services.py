@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.devcloud import ports, process
-from deploy.devcloud.cloud import CINDER_API, MEMCACHED, Cloud
+from deploy.devcloud.cloud import API_SERVICES, CINDER_API, MEMCACHED, Cloud
 from deploy.devcloud.config import Site
 from deploy.devcloud.environment import service_environment
 from deploy.devcloud.errors import DevcloudError
@@ -20,6 +20,10 @@ STOP_GRACE = 20.0
 API_THREADS = 4
 CONDUCTOR, SCHEDULER = "nova-conductor", "nova-scheduler"
 CINDER_SCHEDULER, CINDER_VOLUME = "cinder-scheduler", "cinder-volume"
+CONFIGURED_AS = {"nova-api": "nova"}
+"""API service -> directory of its configuration, where the names differ."""
+PROGRAM_FILES = {"neutron": ("neutron.conf", "plugins/ml2/ml2_conf.ini"), "nova-api": ("nova.conf",)}
+"""API service -> the configuration files it is started with where it is a program of its own."""
 NOVA_READY = "Join ServiceGroup membership for this service"
 CINDER_READY = "Starting cinder-"
 """What a service without a port logs when its queues exist (Cinder: a moment before)."""
@@ -68,27 +72,27 @@ def memcached(site: Site) -> Service:
 
 
 def apis(site: Site) -> list[Service]:
-    """The API services, each one uwsgi process."""
+    """The API services, each one uwsgi process or, of an older release, a server of its own."""
     cloud = site.cloud
-    found = {
-        "keystone": ("keystone.wsgi.api", {"OS_KEYSTONE_CONFIG_DIR": str(cloud.etc("keystone"))}),
-        "placement": ("placement.wsgi.api", {"OS_PLACEMENT_CONFIG_DIR": str(cloud.etc("placement"))}),
-        "glance": ("glance.wsgi.api", {"OS_GLANCE_CONFIG_DIR": str(cloud.etc("glance"))}),
-        "neutron": ("neutron.wsgi.api", {"OS_NEUTRON_CONFIG_DIR": str(cloud.etc("neutron"))}),
-        "nova-api": ("nova.wsgi.osapi_compute", {"OS_NOVA_CONFIG_DIR": str(cloud.etc("nova"))}),
-    }
-    services = [uwsgi(site, name, module, env) for name, (module, env) in found.items()]
+    services = []
+    for name in API_SERVICES:
+        if name in site.release.programs:
+            services.append(program(site, name))
+        else:
+            project = CONFIGURED_AS.get(name, name)
+            env = {f"OS_{project.upper()}_CONFIG_DIR": str(cloud.etc(project))}
+            services.append(uwsgi(site, name, env))
     if cloud.options.cinder:
         arguments = ("--pyargv", f"--config-file {cloud.etc('cinder') / 'cinder.conf'}")
-        services.append(uwsgi(site, CINDER_API, "cinder.wsgi.api", {}, *arguments))
+        services.append(uwsgi(site, CINDER_API, {}, *arguments))
     return services
 
 
-def uwsgi(site: Site, name: str, module: str, env: dict[str, str], *extra: str) -> Service:
+def uwsgi(site: Site, name: str, env: dict[str, str], *extra: str) -> Service:
     """An API service. `Connection: close`: uwsgi's http-socket keeps nothing alive, and clients must know."""
-    port = site.cloud.ports[name]
+    port, module = site.cloud.ports[name], site.release.applications[name]
     command = [
-        str(site.layout.venv / "bin" / "uwsgi"), "--http-socket", f"{ports.LOOPBACK}:{port}", "--module", module,
+        str(site.venv / "bin" / "uwsgi"), "--http-socket", f"{ports.LOOPBACK}:{port}", "--module", module,
         "--procname", f"{site.cloud.name}-{name}",
         "--processes", "1", "--threads", str(API_THREADS), "--enable-threads", "--single-interpreter", "--lazy-apps",
         "--need-app", "--die-on-term", "--buffer-size", "65535", "--add-header", "Connection: close", *extra,
@@ -96,17 +100,25 @@ def uwsgi(site: Site, name: str, module: str, env: dict[str, str], *extra: str) 
     return Service(name, command, service_environment(site.layout, **env), port)
 
 
+def program(site: Site, name: str) -> Service:
+    """An API service that opens its port itself, as its configuration says."""
+    etc = site.cloud.etc(CONFIGURED_AS.get(name, name))
+    files = [argument for file in PROGRAM_FILES[name] for argument in ("--config-file", str(etc / file))]
+    command = [str(site.venv / "bin" / site.release.programs[name]), *files]
+    return Service(name, command, service_environment(site.layout), site.cloud.ports[name])
+
+
 def binary(site: Site, name: str, project: str, ready_line: str) -> Service:
     """A service that only talks over RabbitMQ."""
     file = site.cloud.etc(project) / f"{project}.conf"
-    command = [str(site.layout.venv / "bin" / name), "--config-file", str(file)]
+    command = [str(site.venv / "bin" / name), "--config-file", str(file)]
     return Service(name, command, service_environment(site.layout), ready_line=ready_line)
 
 
 def compute(site: Site, host: str) -> Service:
     """One nova-compute with the fake driver, called as its host."""
     file = site.cloud.etc(host) / "nova.conf"
-    command = [str(site.layout.python), str(RUNTIME / "nova_compute.py"), "--config-file", str(file)]
+    command = [str(site.venv / "bin" / "python"), str(RUNTIME / "nova_compute.py"), "--config-file", str(file)]
     return Service(host, command, service_environment(site.layout), ready_line=NOVA_READY)
 
 

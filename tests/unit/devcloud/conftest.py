@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devcloud.cloud import CASCADING, Cloud, Options, create
+from deploy.devcloud.cloud import CASCADING, MEMBER, Cloud, Options, create
 from deploy.devcloud.config import Site
 from deploy.devcloud.infra import EPMD, MARIADB, RABBITMQ, Infra
 from deploy.devcloud.paths import Layout
@@ -33,3 +33,9 @@ def top(layout: Layout, shared: Infra) -> Site:
     """A cascading cloud."""
     cloud: Cloud = create("top", Options(role=CASCADING), layout, ())
     return Site(cloud, shared, layout)
+
+
+@pytest.fixture
+def zurich(layout: Layout, shared: Infra) -> Site:
+    """A site of an older release whose agent is no admin."""
+    return Site(create("zurich", Options(release="zed", agent_role=MEMBER), layout, ()), shared, layout)

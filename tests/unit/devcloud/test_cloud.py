@@ -12,6 +12,7 @@ from deploy.devcloud import cli, cloud, paths, plugins, published
 from deploy.devcloud.config import Site
 from deploy.devcloud.errors import DevcloudError
 from deploy.devcloud.paths import Layout
+from deploy.devcloud.releases import RELEASES, Release
 
 
 def ready(site: Site) -> Site:
@@ -75,15 +76,34 @@ def test_the_drivers_are_found_through_entry_points(layout: Layout) -> None:
     assert "devcloud = devcloud_ml2:DevcloudMechanismDriver" in texts
 
 
-def test_the_lock_names_no_index_and_pins_what_was_asked_for() -> None:
-    locked = paths.REQUIREMENTS.read_text()
+@pytest.mark.parametrize("release", RELEASES.values(), ids=lambda release: release.name)
+def test_the_lock_names_no_index_and_pins_what_was_asked_for(release: Release) -> None:
+    locked = release.requirements.read_text()
     assert not re.search(r"://|^-", locked, re.MULTILINE)
-    asked = re.findall(r"^([\w-]+==[\d.]+)$", paths.REQUIREMENTS.with_suffix(".in").read_text(), re.MULTILINE)
-    assert len(asked) >= 7
+    asked = re.findall(r"^([\w-]+==[\d.]+)$", release.requirements.with_suffix(".in").read_text(), re.MULTILINE)
+    assert len(asked) >= 5
     assert all(re.search(rf"^{re.escape(pin)} ", locked, re.MULTILINE) for pin in asked)
 
 
-@pytest.mark.parametrize("arguments", [["stop", "nix"], ["down"], ["up", "a-b"], ["rabbitmqctl", "status"]])
+def test_a_cloud_that_was_made_before_releases_were_told_is_of_the_current_one(paris: Site) -> None:
+    published.save(paris)
+    document = json.loads(paris.cloud.file.read_text())
+    del document["made_with"]["options"]["release"], document["made_with"]["options"]["agent_role"]
+    paris.cloud.file.write_text(json.dumps(document))
+    assert cloud.load("paris", paris.layout) == paris.cloud
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stop", "nix"],
+        ["down"],
+        ["up", "a-b"],
+        ["up", "a", "--release", "zed", "--cinder"],
+        ["up", "a", "--release", "zed", "--role", "cascading"],
+        ["rabbitmqctl", "status"],
+    ],
+)
 def test_a_mistake_is_one_line_and_exit_code_1(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

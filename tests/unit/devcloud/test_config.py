@@ -4,7 +4,7 @@ import configparser
 
 import pytest
 
-from deploy.devcloud import config, config_apis, config_cinder, config_nova, services
+from deploy.devcloud import config, config_apis, config_cinder, config_nova, identity, services
 from deploy.devcloud.cloud import CASCADING, Options, create
 from deploy.devcloud.config import Site
 
@@ -63,3 +63,25 @@ def test_written_files_are_for_their_owner_only(paris: Site) -> None:
     files = [file for file in paris.cloud.etc("").rglob("*") if file.is_file()]
     assert files
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+
+
+def test_an_older_release_has_an_environment_of_its_own_and_servers_that_open_their_port(zurich: Site) -> None:
+    by_name = {service.name: service for service in services.everything(zurich)}
+    assert all(
+        "venv-openstack-zed" in service.command[0] for service in by_name.values() if service.name != "memcached"
+    )
+    assert by_name["keystone"].command[0].endswith("/uwsgi") and by_name["nova-api"].command[0].endswith("-os-compute")
+    port = str(zurich.cloud.ports["neutron"])
+    assert config_apis.neutron(zurich, str(zurich.venv))["DEFAULT"]["bind_port"] == port
+    assert config_nova.controller(zurich)["DEFAULT"]["osapi_compute_listen_port"] == str(zurich.cloud.ports["nova-api"])
+    assert config_apis.ml2(zurich)["ml2"]["tenant_network_types"] == "vxlan"
+
+
+def test_the_current_release_is_told_nothing_of_ports(paris: Site) -> None:
+    assert "bind_port" not in config_apis.neutron(paris, str(paris.venv))["DEFAULT"]
+    assert config_apis.ml2(paris)["ml2"]["project_network_types"] == "vxlan"
+
+
+def test_an_agent_without_admin_rights_is_a_plain_member(paris: Site, zurich: Site) -> None:
+    assert identity.agent(paris.cloud).roles == ("admin", "member")
+    assert identity.agent(zurich.cloud).roles == ("member",)

@@ -79,7 +79,11 @@ class Servers(dict):
             partial.replace(self._file)
 
 
-class DevcloudDriver(fake.FakeDriverWithoutFakeNodes):
+# Before 2024 the stock class had no other base; its node is named after the host, and Placement's uuid is Nova's own.
+BASE = getattr(fake, "FakeDriverWithoutFakeNodes", fake.FakeDriver)
+
+
+class DevcloudDriver(BASE):
     """See the module. Positional arguments that Nova adds from release to release are taken as *args."""
 
     def __init__(self, virtapi, read_only=False):
