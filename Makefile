@@ -2,7 +2,7 @@
 AZ ?= each
 PYTEST = .venv/bin/python -m pytest
 
-.PHONY: demo demo-down demo-status setup check test e2e e2e-full bench rewrite lock docs
+.PHONY: demo demo-down demo-status setup check test e2e e2e-full bench bench-image rewrite lock docs
 
 demo: setup
 	.venv/bin/python -m deploy.demo up --availability-zone $(AZ)
@@ -31,6 +31,9 @@ e2e: setup
 
 bench: setup
 	.venv/bin/python -m tests.bench
+
+bench-image: setup
+	.venv/bin/python -m tests.bench.image_transfer --mib 1024
 
 rewrite: setup
 	CASCADE_REWRITE=1 $(PYTEST) tests/scenario tests/contract

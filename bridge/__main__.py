@@ -11,6 +11,7 @@ from typing import Any
 
 from bridge import settings
 from bridge.catalog import Catalog
+from bridge.collection import Times
 from bridge.core.records import SiteSpec
 from bridge.edge import nova_rpc
 from bridge.edge.cloud_session import CloudSession
@@ -21,6 +22,7 @@ from bridge.edge.nova_api import NovaApi
 from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_rpc import IncomingRpc, NovaRpc
 from bridge.edge.placement import Placement
+from bridge.flavor_watch import FlavorWatch
 from bridge.heartbeats import Heartbeats
 from bridge.intake import Intake
 from bridge.owner import Ownership, share_sites
@@ -29,6 +31,7 @@ from proto import streams, tracing
 from proto.errors import Misconfigured, Unavailable
 from proto.jetstream import JetStream
 from proto.sealing import PrivateKey
+from proto.spool import Spool
 
 LOG = logging.getLogger(__name__)
 
@@ -58,18 +61,24 @@ class Bridge:
         rpc = NovaRpc(transport, lambda incoming: self._receive(intake, incoming))
         await rpc.start()
         conductor = NovaConductor(transport)
+        nova_api, catalog = NovaApi(session), Catalog(store)
         edges = Edges(
             road=road,
             store=store,
             rpc=rpc,
+            intake=intake,
             conductor=conductor,
             placement=Placement(session),
-            nova_api=NovaApi(session),
+            nova_api=nova_api,
             neutron=Neutron(session),
             glance=Glance(session),
             heartbeats=Heartbeats(conductor, interval=conf.bridge.report_interval),
-            catalog=Catalog(store),
+            catalog=catalog,
+            flavor_watch=FlavorWatch(nova_api, catalog),
             key=key,
+            spool=Spool(settings.spool_directory(conf)),
+            networks_in_several_sites=conf.cascading.networks_in_several_sites == "allow",
+            times=Times(conf.bridge.collection_interval, conf.bridge.image_keep * 86400.0),
         )
         await self._serve(edges, stop)
         await rpc.stop(conf.bridge.shutdown_grace)
@@ -98,6 +107,8 @@ class Bridge:
         async with asyncio.TaskGroup() as tasks:
             work = [
                 tasks.create_task(edges.heartbeats.run(), name="heartbeats"),
+                tasks.create_task(edges.catalog.follow(), name="catalog"),
+                tasks.create_task(edges.flavor_watch.run(), name="flavors above"),
                 tasks.create_task(
                     share_sites(edges.store, self._conf.bridge.id, run_site, on_replaced=replaced), name="sites"
                 ),

@@ -4,16 +4,18 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.cards import Cards
 from bridge.catalog import Catalog
 from bridge.core import translate
+from bridge.core.disks import disk_specs, refuse_certificates
+from bridge.core.flavor_fit import refuse_misfit
 from bridge.edge.glance import Glance
-from bridge.edge.neutron import AUTO, NONE, Neutron, Port
 from bridge.edge.nova_conductor import InstanceGone, NovaConductor, TaskStateChanged
 from bridge.edge.nova_objects import unwrap
 from bridge.edge.placement import Placement
 from bridge.presence import Presence
-from proto.errors import RESCHEDULABLE, FaultCode, Refused
-from proto.messages import Fault, NetworkSpec, Rpc, Sealed, ServerSecrets, ServerSpec, SiteHost
+from proto.errors import RESCHEDULABLE
+from proto.messages import Fault, Rpc, Sealed, ServerSecrets, ServerSpec, SiteHost
 from proto.operations import BUILD_TASK_STATES, BY_METHOD
 from proto.sealing import PrivateKey, PublicKey
 
@@ -42,7 +44,7 @@ class Boot:
         site: str,
         hosts: list[SiteHost],
         conductor: NovaConductor,
-        neutron: Neutron,
+        cards: Cards,
         glance: Glance,
         placement: Placement,
         presence: Presence,
@@ -53,7 +55,7 @@ class Boot:
         self._site = site
         self._hosts = {entry.host: entry for entry in hosts}
         self._conductor = conductor
-        self._neutron = neutron
+        self._cards = cards
         self._glance = glance
         self._placement = placement
         self._presence = presence
@@ -84,23 +86,26 @@ class Boot:
         """Make or find the ports above and gather what the site needs; Refused if the request cannot be met."""
         instance = unwrap(rpc.args["instance"])
         request_spec = unwrap(rpc.args.get("request_spec") or {})
-        ports = await self._ports(rpc, instance)
-        networks: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
-        for port, _ in ports:
-            networks[port["network_id"]] = await self._neutron.network(port["network_id"])
+        refuse_certificates(instance)
+        flavor = await self._catalog.flavor(instance["flavor"])
+        refuse_misfit(flavor, self._presence.capacity_of(rpc.host))
+        disks = disk_specs(unwrap(rpc.args.get("block_device_mapping")) or [])
+        ports = await self._cards.ports(rpc, instance)
+        cards = await self._cards.described(rpc.uuid, ports)
         image = translate.image_spec(await self._glance.image(instance["image_ref"])) if instance["image_ref"] else None
         server = translate.server_spec(
             instance,
             request_spec,
-            await self._catalog.flavor(instance["flavor"]),
+            flavor,
             image,
-            [await self._network_spec(*network) for network in networks.values()],
-            [translate.port_spec(port, tag) for port, tag in ports],
+            cards.networks,
+            cards.ports,
             self._hosts[rpc.host].site_availability_zone,
             self._resealed(rpc.secrets),
+            disks,
+            cards.groups,
         )
-        vifs = [translate.vif(port, *networks[port["network_id"]]) for port, _ in ports]
-        return Prepared(server, vifs, {port["id"]: tag for port, tag in ports})
+        return Prepared(server, cards.vifs, {port["id"]: tag for port, tag in ports})
 
     async def announce(self, rpc: Rpc, prepared: Prepared) -> None:
         """Show the addresses above: they are known before the site has even begun."""
@@ -118,6 +123,7 @@ class Boot:
         if instance is None or instance["vm_state"] != BUILDING or instance["host"] not in (None, rpc.host):
             LOG.info("the instance is not ours any more: its failed boot is not told")
             return
+        await self._cards.leave_networks(rpc)
         try:
             if fault.code in RESCHEDULABLE and _alternates(rpc):
                 await self._reschedule(rpc, fault)
@@ -139,7 +145,7 @@ class Boot:
 
     async def _end_in_error(self, rpc: Rpc, fault: Fault) -> None:
         await self._show_fault(rpc, fault)
-        await self._neutron.release(await self._neutron.ports_of(rpc.uuid))
+        await self._cards.release(rpc.uuid)
         await self._conductor.delete_vifs(rpc.context, rpc.uuid)
         await self._conductor.save_info_cache(rpc.context, rpc.uuid, [])
         await self._placement.delete_allocations(rpc.uuid)
@@ -175,59 +181,6 @@ class Boot:
         message = fault.message[:FAULT_MESSAGE_LENGTH]
         details = f"site {self._site}: {fault.code}: {fault.message}"
         await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, 500, message, details)
-
-    async def _ports(self, rpc: Rpc, instance: dict[str, Any]) -> list[tuple[Port, str | None]]:
-        """Return the instance's ports above with their tags, in the order of the request."""
-        existing = {port["id"]: port for port in await self._neutron.ports_of(rpc.uuid)}
-        ours = [port for port in existing.values() if translate.made_by_bridge(port)]
-        ports: list[tuple[Port, str | None]] = []
-        for request in await self._requests(rpc, instance):
-            if request.get("port_id"):
-                port = existing.get(request["port_id"]) or await self._neutron.port(request["port_id"])
-            else:
-                port = next((port for port in ours if port["network_id"] == request["network_id"]), None)
-                if port is not None:
-                    ours.remove(port)
-            ports.append((await self._bound(rpc, instance, request, port), request.get("tag")))
-        return ports
-
-    async def _bound(self, rpc: Rpc, instance: dict[str, Any], request: dict[str, Any], port: Port | None) -> Port:
-        wanted = {
-            "device_id": rpc.uuid,
-            "device_owner": f"compute:{instance.get('availability_zone') or 'nova'}",
-            "binding:host_id": rpc.host,
-        }
-        if port is not None:
-            if all(port.get(key) == value for key, value in wanted.items()):
-                return port
-            return await self._neutron.update_port(port["id"], wanted)
-        if request.get("port_id"):
-            raise Refused(FaultCode.NETWORK, f"port {request['port_id']} does not exist")
-        fields: dict[str, Any] = {**wanted, "project_id": instance["project_id"]}
-        if request.get("address"):
-            fields["fixed_ips"] = [{"ip_address": str(request["address"])}]
-        groups = await self._neutron.security_group_ids(instance["project_id"], rpc.args.get("security_groups") or [])
-        if groups is not None:
-            fields["security_groups"] = groups
-        return await self._neutron.create_port(request["network_id"], fields)
-
-    async def _requests(self, rpc: Rpc, instance: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the requested cards; none named means Nova's choice (Nova 34, network/neutron.py)."""
-        requests: list[dict[str, Any]] = unwrap(rpc.args.get("requested_networks")) or []
-        if not requests:
-            return [{"network_id": n["id"]} for n in (await self._neutron.networks_of(instance["project_id"]))[:1]]
-        if requests[0].get("network_id") == NONE:
-            return []
-        if requests[0].get("network_id") == AUTO:
-            networks = await self._neutron.networks_of(instance["project_id"])
-            project = instance["project_id"]
-            chosen = networks[0]["id"] if networks else await self._neutron.auto_allocated(project)
-            return [{"network_id": chosen}]
-        return requests
-
-    async def _network_spec(self, network: dict[str, Any], subnets: list[dict[str, Any]]) -> NetworkSpec:
-        reserved = await self._neutron.reserved(self._site, network, subnets)
-        return translate.network_spec(network, subnets, reserved)
 
     def _resealed(self, secrets: Sealed | None) -> Sealed | None:
         return None if secrets is None else self._site_key.seal(self._bridge_key.open(secrets))

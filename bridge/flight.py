@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
 
-from proto.messages import Fault, Rpc
+from proto.messages import Fault, Rpc, ServerState
 
 
 class End(Enum):
@@ -24,6 +24,7 @@ class Flight:
     published: bool = False  # by this ownership
     image_id: str | None = None  # that its create may ask the bridge for
     own: float = 0.0  # s of ours so far: neither waiting for OpenStack nor for the site
+    server: ServerState | None = None  # that settled it, for a worker that ends it above
     networks_gone: list[str] = field(default_factory=list)  # ids above that the site has no use for any more
     announced: asyncio.Event = field(default_factory=asyncio.Event)  # what must be above before the outcome is
     superseded: asyncio.Event = field(default_factory=asyncio.Event)  # a delete came
@@ -50,6 +51,10 @@ class Flights:
     def get(self, uuid: str) -> Flight | None:
         """Return what is under way for an instance."""
         return self._flights.get(uuid)
+
+    def all(self) -> list[Flight]:
+        """Return everything under way."""
+        return list(self._flights.values())
 
     def begin(self, flight: Flight) -> None:
         """Register an RPC as the one under way of its instance."""

@@ -139,16 +139,17 @@ class HostPresence:
             await self._edges.nova_api.ensure_in_zone(self.spec.host, self.spec.availability_zone)
             self.in_zone = True
 
-    async def show(self, capacity: Capacity) -> None:
+    async def show(self, capacity: Capacity, offer: Inventory) -> None:
         """Write inventory, traits and compute node if they changed, or were not written for REFRESH_INTERVAL.
 
         What is used changes all the time, and only people read it: it alone is no reason to write.
         """
         now, node, host = self._edges.monotonic(), self._registered(), self.spec.host
-        wanted = (inventory.inventories(capacity), inventory.traits(capacity.traits, self.disabled))
+        offered = inventory.with_vanished(offer, self._shown[0] if self._shown else {})
+        wanted = (offered, inventory.traits(capacity.traits, self.disabled))
         if wanted == self._shown and now - self._shown_at < REFRESH_INTERVAL:
             return
-        fields = inventory.compute_node(host, self._site, capacity)
+        fields = inventory.compute_node(host, self._site, capacity, offer)
         for name in NOT_SAVED:
             del fields[name]
         await self._edges.conductor.save_compute_node(node.compute_id, fields)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from bridge.core.planner import EXTERNAL_EVENT
 from bridge.edge.nova_objects import unwrap
 from bridge.edge.nova_rpc import IncomingRpc
@@ -34,9 +36,8 @@ CONTEXT_KEYS = (
     "tracestate",
 )
 # Arguments that hold passwords, files, or a volume's connection (bdms, block_device_info: CHAP secrets).
-SECRET_ARGS = frozenset(
-    {"admin_password", "injected_files", "new_pass", "rescue_password", "bdms", "block_device_info"}
-)
+PASSWORD_ARGS = ("admin_password", "new_pass", "rescue_password")  # of boot, rebuild and rescue
+SECRET_ARGS = frozenset({*PASSWORD_ARGS, "injected_files", "bdms", "block_device_info"})
 # Events of Neutron after which the addresses shown above may be wrong. The others (plugged, unplugged) tell the
 # compute host what it did itself.
 EVENTS_OF_INTEREST = frozenset({"network-changed", "network-vif-deleted"})
@@ -69,20 +70,23 @@ def split(incoming: IncomingRpc, key: PublicKey, now: float) -> list[Rpc]:
     instance = args.get("instance")
     if not isinstance(instance, dict):
         return []
-    secrets, args = _without_secrets(args)
-    return [
-        Rpc(
-            rpc_id=incoming.rpc_id,
-            host=incoming.host,
-            method=incoming.method,
-            uuid=str(instance["nova_object.data"]["uuid"]),
-            context=_context(incoming),
-            args=args,
-            received_at=now,
-            secrets=key.seal(secrets) if secrets != ServerSecrets() else None,
-            redelivered=incoming.redelivered,
-        )
-    ]
+    secrets, _ = _without_secrets(args)
+    rpc = about_instance(incoming, now)
+    return [msgspec.structs.replace(rpc, secrets=key.seal(secrets)) if secrets != ServerSecrets() else rpc]
+
+
+def about_instance(incoming: IncomingRpc, now: float) -> Rpc:
+    """Return the Rpc of a message about one instance, without its secrets."""
+    return Rpc(
+        rpc_id=incoming.rpc_id,
+        host=incoming.host,
+        method=incoming.method,
+        uuid=str(incoming.args["instance"]["nova_object.data"]["uuid"]),
+        context=_context(incoming),
+        args=_without_secrets(dict(incoming.args))[1],
+        received_at=now,
+        redelivered=incoming.redelivered,
+    )
 
 
 def _events(incoming: IncomingRpc, now: float) -> list[Rpc]:
@@ -112,7 +116,7 @@ def _without_secrets(args: dict[str, Any]) -> tuple[ServerSecrets, dict[str, Any
     data = instance["nova_object.data"]
     secrets = ServerSecrets(
         user_data=data.get("user_data"),
-        admin_password=args.get("admin_password") or None,
+        admin_password=next((args[name] for name in PASSWORD_ARGS if args.get(name)), None),
         injected_files=[list(entry) for entry in args.get("injected_files") or []],
     )
     clean = {**instance, "nova_object.data": {**data, "user_data": None, "admin_pass": None}}

@@ -22,7 +22,7 @@ from proto import codec, failpoints, logs, subjects, tracing, waits
 from proto.errors import Malformed, Stale, Unavailable
 from proto.jetstream import Delivery, JetStream, Pull
 from proto.messages import Observation
-from proto.operations import Verb
+from proto.operations import Finish, Verb
 
 LOG = logging.getLogger(__name__)
 
@@ -144,9 +144,9 @@ class Observations:
             case Verdict.COPIED:
                 await self._copy(reduction, seen)
             case Verdict.SUCCEEDED:
-                await self._succeed(reduction)
+                await self._succeed(reduction, seen)
             case Verdict.FAILED:
-                await self._fail(reduction)
+                await self._fail(reduction, seen)
             case Verdict.GONE:
                 self._newest.pop(seen.uuid, None)
                 flight = self._flight(reduction)
@@ -178,10 +178,21 @@ class Observations:
         LOG.info("copied %s", reduction.changes)
         await self._instances.put(reduction.record)
 
-    async def _succeed(self, reduction: Reduction) -> None:
+    async def _hand_over(self, reduction: Reduction, seen: Observation) -> None:
+        """The site is done; the instance's worker ends the operation above."""
+        await self._note(self._instances.get(seen.uuid) or reduction.record, reduction.record)
+        flight = self._flight(reduction)
+        flight.server = seen.server
+        flight.networks_gone = seen.networks_gone
+        flight.end(End.SUCCEEDED if reduction.fault is None else End.FAILED, reduction.fault)
+
+    async def _succeed(self, reduction: Reduction, seen: Observation) -> None:
         record = reduction.record
         pending = record.pending
         assert pending is not None
+        if planner.row_of(pending).finish is Finish.WORKER:
+            await self._hand_over(reduction, seen)
+            return
         flight = self._flight_of(record)
         if pending.verb is Verb.CREATE:
             await self._announced(self._flight(reduction))
@@ -206,13 +217,12 @@ class Observations:
         context = request_context(pending.request_id, None, None, is_admin=True)
         await self._conductor.event_finish(context, record.uuid, row.event)
 
-    async def _fail(self, reduction: Reduction) -> None:
+    async def _fail(self, reduction: Reduction, seen: Observation) -> None:
         record, fault = reduction.record, reduction.fault
         assert record.pending is not None and fault is not None
         row = planner.row_of(record.pending)
-        if row.verb in (Verb.CREATE, Verb.DELETE):
-            await self._note(record, record)
-            self._flight(reduction).end(End.FAILED, fault)
+        if row.verb in (Verb.CREATE, Verb.DELETE) or row.finish is Finish.WORKER:
+            await self._hand_over(reduction, seen)
             return
         context = request_context(record.pending.request_id, None, None, is_admin=True)
         flight = self._flight_of(record)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -15,7 +15,7 @@ from bridge.heartbeats import Heartbeats
 from bridge.host_presence import Conductor, Edges, HostPresence, Node, NovaApi, Placement
 from proto.codec import to_json
 from proto.errors import CascadeError, Stale, Unavailable
-from proto.messages import SiteHost, SiteStatus
+from proto.messages import Capacity, ImageTransfer, SiteHost, SiteStatus
 
 __all__ = ["Node", "Presence"]
 
@@ -67,11 +67,13 @@ class Presence:
         nova_api: NovaApi,
         store: Store,
         heartbeats: Heartbeats,
+        caps: Mapping[str, int] | None = None,
         guard: tuple[str, int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Nothing is sent yet. ``guard`` is the owner key and its create revision."""
+        """Nothing is sent yet. ``guard``: owner key and its create revision; ``caps``: what may be offered at most."""
+        self._caps = caps or {}
         self._site = site
         self._monotonic = monotonic
         self._now = now
@@ -85,10 +87,12 @@ class Presence:
         self._spoke_at = float("-inf")  # monotonic s of the last status, good or not
         self._problem = False  # the last status reported one
         self._good: SiteStatus | None = None  # the last one without a problem
+        self._agents: dict[str, float] = {}  # agent -> monotonic s of its last good status
         self._offsets: deque[float] = deque(maxlen=OFFSET_SAMPLES)
         self._held: str | None = None
         self._lease: Lease | None = None
         self._saved_at = float("-inf")  # monotonic s
+        self.uploads: Callable[[], list[ImageTransfer]] = list  # of the site, which only its bridge sees
         self._said: dict[str, str] = {}  # host -> trouble that was logged
 
     @property
@@ -101,6 +105,12 @@ class Presence:
         """Whether the site is online or silent; None while that cannot be told yet."""
         return inventory.liveness(self._hearing, self._monotonic())
 
+    @property
+    def agents(self) -> frozenset[str]:
+        """The agent processes heard of lately; more than one where several serve the site."""
+        now = self._monotonic()
+        return frozenset(name for name, at in self._agents.items() if now - at <= inventory.SILENT_AFTER)
+
     def node_of(self, host: str) -> Node:
         """Return how Nova knows a host; Unavailable until it is registered, Stale if it is not (or no longer) ours."""
         found = self._hosts.get(host)
@@ -109,6 +119,11 @@ class Presence:
         if found.node is None:
             raise Unavailable(f"host {host} is not registered in Nova yet")
         return found.node
+
+    def capacity_of(self, host: str) -> Capacity | None:
+        """Return what the site last said of the zone a host stands for; None if it has not yet."""
+        found = self._hosts.get(host)
+        return inventory.capacity_of(self._good, found.spec) if found is not None and self._good is not None else None
 
     def forced_down(self) -> frozenset[str]:
         """Return the hosts an operator has forced down: he gives the site up."""
@@ -130,7 +145,10 @@ class Presence:
         now = self._monotonic()
         self._hearing = inventory.heard(self._hearing, now, status.problem is None)
         self._spoke_at, self._problem = now, status.problem is not None
-        self._good = self._good if self._problem else status
+        if not self._problem:
+            self._good = status
+            self._agents = {name: at for name, at in self._agents.items() if now - at <= inventory.SILENT_AFTER}
+            self._agents[status.agent] = now
         self._offsets.append(status.sent_at - self._now())
         self._news.set()
         if now - self._saved_at >= ALIVE_INTERVAL:
@@ -165,23 +183,25 @@ class Presence:
     async def _care(self, host: HostPresence) -> None:
         if host.node is None:
             await host.register()
-        capacity = inventory.capacity_of(self._good, host.spec) if self._good else None
-        await self._switch(host, capacity is None)
-        if capacity is not None:
-            await host.show(capacity)
+        good = self._good
+        capacity = inventory.capacity_of(good, host.spec) if good else None
+        await self._switch(host)
+        if good is not None and capacity is not None:
+            specs = [other.spec for other in self._hosts.values()]
+            await host.show(capacity, inventory.offers(good, specs, self._caps)[host.spec.host])
         if not host.in_zone:
             await host.join_zone()
-            await self._switch(host, capacity is None)
+            await self._switch(host)
 
-    async def _switch(self, host: HostPresence, empty: bool) -> None:
+    async def _switch(self, host: HostPresence) -> None:
         """Enabling waits for the zone; a host that is in use already is not disabled for it."""
         live = self.liveness
-        obstacle = self._obstacle(host, live, empty)
+        obstacle = self._obstacle(host, live)
         if obstacle is None and host.disabled and not host.in_zone:
             obstacle = inventory.UNPLACED
         await host.switch(live, obstacle)
 
-    def _obstacle(self, host: HostPresence, live: Liveness | None, empty: bool) -> str | None:
+    def _obstacle(self, host: HostPresence, live: Liveness | None) -> str | None:
         """Return why the host must not take new servers now. After a take-over the site has time to be heard."""
         if self._good is None and (host.new or host.reason == inventory.WAITING):
             return inventory.WAITING
@@ -190,12 +210,13 @@ class Presence:
             return inventory.TROUBLED if speaks and self._problem else inventory.SILENT
         if self._held is not None:
             return self._held
-        return inventory.NO_CAPACITY if self._good is not None and empty else None
+        empty = self._good is not None and inventory.capacity_of(self._good, host.spec) is None
+        return inventory.NO_CAPACITY if empty else None
 
     async def _save(self, status: SiteStatus) -> None:
         """Store the status under a lease that only statuses prolong, so that it vanishes with the site's silence."""
         last = LastStatus(
-            **msgspec.structs.asdict(status),
+            **msgspec.structs.asdict(status) | {"transfers": [*status.transfers, *self.uploads()]},
             received_at=self._now(),
             clock_offset=self.clock_offset,
         )

@@ -14,10 +14,12 @@ from bridge.owner import Ownership
 from proto import codec, streams, subjects, tracing
 from proto.errors import FaultCode
 from proto.jetstream import JetStream
-from proto.messages import Command, Fault, ServerSpec
+from proto.messages import ChangeSpec, Command, Fault, ServerSpec
 from proto.operations import Verb
 
 LOG = logging.getLogger(__name__)
+
+Content = ServerSpec | ChangeSpec | None  # what a command carries besides the request's own words
 
 
 class Superseded(Exception):
@@ -37,7 +39,7 @@ class Publisher:
         self._instances = instances
         self._clock_offset = clock_offset
 
-    async def publish(self, flight: Flight, record: InstanceRecord, server: ServerSpec | None, again: bool) -> None:
+    async def publish(self, flight: Flight, record: InstanceRecord, content: Content, again: bool) -> None:
         """Store the pending command; ``again`` stores it only if no command of the instance is waiting."""
         pending = record.pending
         assert pending is not None
@@ -45,7 +47,7 @@ class Publisher:
         with tracing.span("publish", site=self._site, instance=record.uuid, generation=pending.generation):
             stored = await self._road.publish(
                 subjects.command(self._site, row_of(pending).lane, record.uuid),
-                codec.encode(self._command(flight, pending, server)),
+                codec.encode(self._command(flight, pending, content)),
                 message_id=None if again else f"{self._site}:{self._epoch}:{record.uuid}:{pending.generation}",
                 none_pending=subjects.commands_of_instance(self._site, record.uuid) if again else None,
             )
@@ -54,7 +56,7 @@ class Publisher:
             "%s published, generation=%d%s", pending.verb, pending.generation, "" if stored else " (already there)"
         )
 
-    def _command(self, flight: Flight, pending: Pending, server: ServerSpec | None) -> Command:
+    def _command(self, flight: Flight, pending: Pending, content: Content) -> Command:
         args = flight.rpc.args
         return Command(
             site=self._site,
@@ -65,9 +67,11 @@ class Publisher:
             issued_at=pending.issued_at,
             not_after=pending.not_after,
             request_id=pending.request_id,
-            server=server if pending.verb is Verb.CREATE else None,
+            server=content if isinstance(content, ServerSpec) and pending.verb is Verb.CREATE else None,
+            change=content if isinstance(content, ChangeSpec) else None,
             reboot_type=args.get("reboot_type"),
             clean_shutdown=bool(args.get("clean_shutdown", True)),
+            image_id=args.get("image_id") if pending.verb is Verb.SNAPSHOT else None,
         )
 
     async def withdraw(self, uuid: str) -> None:
@@ -81,7 +85,7 @@ class Publisher:
         stream = streams.commands(self._site).name
         return await self._road.count(stream, subjects.commands_of_instance(self._site, uuid)) > 0
 
-    async def outcome(self, flight: Flight, server: ServerSpec | None) -> tuple[End, Fault | None]:
+    async def outcome(self, flight: Flight, content: Content) -> tuple[End, Fault | None]:
         """Wait for the pending command's end; published again if it is lost, given up when it is too late.
 
         Raises Superseded when a delete comes meanwhile.
@@ -93,21 +97,22 @@ class Publisher:
                 return End.SUCCEEDED, None
             if await _first(flight, row_of(record.pending).deadline):
                 return flight.ended.result()
-            fault = await self._look_again(flight, record, server)
+            fault = await self._look_again(flight, record, content)
             if fault is not None:
                 return End.FAILED, fault
 
-    async def _look_again(self, flight: Flight, record: InstanceRecord, server: ServerSpec | None) -> Fault | None:
+    async def _look_again(self, flight: Flight, record: InstanceRecord, content: Content) -> Fault | None:
         pending = record.pending
         if pending is None:
             return None
-        lateness = None if pending.not_after is None else Lateness(pending.not_after, self._clock_offset())
+        not_after = None if pending.begun else pending.not_after
+        lateness = None if not_after is None else Lateness(not_after, self._clock_offset())
         if lateness is not None and lateness.over(time.time()):
             await self.withdraw(record.uuid)
             why = f": {record.trouble}" if record.trouble else ""
             return Fault(FaultCode.EXPIRED, f"site {self._site} did not carry out {pending.verb} in time{why}")
         if not await self.waiting(record.uuid):
-            await self.publish(flight, record, server, again=True)
+            await self.publish(flight, record, content, again=True)
         return None
 
 

@@ -1,12 +1,14 @@
 """The end of an instance above, once its server is gone from the site."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
+from bridge.addresses import Addresses
 from bridge.edge.neutron import Neutron
 from bridge.edge.nova_conductor import InstanceGone, NovaConductor
 from bridge.edge.placement import Placement
+from bridge.networks import Networks
 from proto.messages import Rpc
 from proto.operations import BY_METHOD
 
@@ -20,17 +22,23 @@ class Removal:
     """May be repeated: each step finds its work done."""
 
     def __init__(
-        self, site: str, hosts: Collection[str], conductor: NovaConductor, neutron: Neutron, placement: Placement
+        self,
+        conductor: NovaConductor,
+        neutron: Neutron,
+        addresses: Addresses,
+        networks: Networks,
+        placement: Placement,
     ) -> None:
-        self._site = site
-        self._hosts = hosts
         self._conductor = conductor
         self._neutron = neutron
+        self._addresses = addresses
+        self._networks = networks
         self._placement = placement
 
     async def finish(self, rpc: Rpc, terminated_at: str) -> None:
         """Give back ports, allocations and the row, as Nova's own host does (Nova 34, compute/manager.py)."""
         await self._neutron.release(await self._neutron.ports_of(rpc.uuid))
+        self._networks.changed(rpc.uuid, [])
         await self._placement.delete_allocations(rpc.uuid)
         try:
             await self._destroy(rpc, terminated_at)
@@ -41,7 +49,7 @@ class Removal:
     async def leave_networks(self, uuid: str, network_ids: Iterable[str]) -> None:
         """Give back the addresses kept above for networks that the site dropped with this instance's last server."""
         for network_id in network_ids:
-            await self._neutron.unreserve(self._site, self._hosts, network_id, leaving=uuid)
+            await self._addresses.unreserve(network_id, leaving=uuid)
 
     async def _destroy(self, rpc: Rpc, terminated_at: str) -> None:
         instance = await self._conductor.get_instance(rpc.context, rpc.uuid)

@@ -1,5 +1,6 @@
 """Options of the bridge and of the `cascade` command, one group per concern; checked before anything starts."""
 
+import os
 import socket
 import sys
 import warnings
@@ -21,6 +22,12 @@ CONF = cfg.CONF
 
 CASCADING = [
     cfg.StrOpt("cloud", help="clouds.yaml entry of a user with the roles admin and service in the cascading cloud."),
+    cfg.StrOpt(
+        "networks_in_several_sites",
+        default="allow",
+        choices=["allow", "refuse"],
+        help="What becomes of a boot whose network is in use in another site: a network is a segment in each site.",
+    ),
 ]
 NATS = [
     cfg.ListOpt("servers", default=["nats://127.0.0.1:4222"], help="URLs of the NATS servers."),
@@ -36,9 +43,16 @@ ETCD = [
 ]
 BRIDGE = [
     cfg.StrOpt("id", default=socket.gethostname(), help="Name of this bridge; unique among all bridges."),
+    cfg.StrOpt(
+        "spool_directory",
+        help="Where snapshots wait on their way up. Empty: spool-ID in systemd's StateDirectory or, without it, beside "
+        "the sealing key.",
+    ),
     cfg.StrOpt("sealing_key_file", help="Private key of all bridges: opens secrets stored in INTAKE."),
     cfg.IntOpt("report_interval", default=10, min=1, help="Seconds between two heartbeats of a host."),
     cfg.IntOpt("shutdown_grace", default=10, min=0, help="Seconds that running work may take at SIGTERM."),
+    cfg.IntOpt("collection_interval", default=300, min=1, help="Seconds between two collections of what a site keeps."),
+    cfg.IntOpt("image_keep", default=7, min=0, help="Days that a copy of an image stays in a site without a server."),
 ]
 TRACING = [
     cfg.BoolOpt("enabled", default=False, help="Send spans to an OpenTelemetry collector."),
@@ -106,6 +120,14 @@ def validate(conf: Any) -> None:
     for name, (value, meaning) in needed.items():
         if not value:
             raise Misconfigured(f"{name} is not set: name {meaning} in the file given with --config-file")
+
+
+def spool_directory(conf: Any) -> Path:
+    """Return where this bridge keeps parts of files."""
+    if conf.bridge.spool_directory:
+        return Path(conf.bridge.spool_directory)
+    state = os.environ.get("STATE_DIRECTORY")  # systemd.exec(5)
+    return (Path(state) if state else Path(conf.bridge.sealing_key_file).parent) / f"spool-{conf.bridge.id}"
 
 
 def read_secret_file(path: str | None, setting: str) -> str:

@@ -4,12 +4,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bridge.addresses import Addresses
 from bridge.asks import Asks
+from bridge.awaited import AwaitedCalls
 from bridge.boot import Boot
 from bridge.calls import Calls
+from bridge.cards import Cards
 from bridge.catalog import Catalog
+from bridge.changes import Changes
+from bridge.collection import Collection, Times
 from bridge.commands import Commands
 from bridge.core.records import SiteSpec
 from bridge.edge.etcd_store import Conflict, EtcdStore, OwnershipLost
@@ -19,22 +24,33 @@ from bridge.edge.nova_api import NovaApi
 from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_rpc import NovaRpc
 from bridge.edge.placement import Placement
+from bridge.flavor_watch import FlavorWatch
+from bridge.flavors import SiteFlavors
 from bridge.flight import Flights
 from bridge.healing import Healing
 from bridge.heartbeats import Heartbeats
+from bridge.image_upload import ImageUploads
 from bridge.instances import Instances
+from bridge.intake import Intake
+from bridge.interfaces import Interfaces
 from bridge.network_info import NetworkInfo
+from bridge.networks import Networks
 from bridge.observations import Observations
+from bridge.orders import Orders
 from bridge.owner import Ownership
+from bridge.pace import Pace
 from bridge.presence import Presence
 from bridge.publisher import Publisher
 from bridge.removal import Removal
+from bridge.resizing import Resizing
+from bridge.snapshots import Snapshots
 from proto import codec, streams, subjects
 from proto.errors import Malformed
 from proto.jetstream import JetStream, Pull
-from proto.messages import SiteStatus
+from proto.messages import Reply, SiteStatus
 from proto.operations import Lane
 from proto.sealing import PrivateKey, PublicKey
+from proto.spool import Spool
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +62,7 @@ class Edges:
     road: JetStream
     store: EtcdStore
     rpc: NovaRpc
+    intake: Intake
     conductor: NovaConductor
     placement: Placement
     nova_api: NovaApi
@@ -53,7 +70,11 @@ class Edges:
     glance: Glance
     heartbeats: Heartbeats
     catalog: Catalog
+    flavor_watch: FlavorWatch
     key: PrivateKey
+    spool: Spool
+    networks_in_several_sites: bool = True
+    times: Times = field(default_factory=Times)
 
 
 class Site:
@@ -71,18 +92,26 @@ class Site:
             nova_api=edges.nova_api,
             store=edges.store,
             heartbeats=edges.heartbeats,
+            caps=spec.caps,
             guard=ownership.guard,
         )
-        self.calls = Calls(spec.site, edges.road, self.presence)
+        awaited = AwaitedCalls(spec.site, edges.intake, self.presence)
+        resizing = Resizing(edges.conductor, edges.placement, edges.catalog, self.presence)
+        self.calls = Calls(spec.site, edges.road, self.presence, awaited, resizing)
         self._instances = Instances(ownership, edges.store)
         flights = Flights()
         hosts = [entry.host for entry in spec.hosts]
         publisher = Publisher(ownership, spec.epoch, edges.road, self._instances, lambda: self.presence.clock_offset)
+        addresses = Addresses(spec.site, hosts, edges.neutron)
+        self._networks = Networks(
+            spec.site, hosts, spec.networks, edges.networks_in_several_sites, edges.neutron, addresses, edges.road
+        )
+        cards = Cards(edges.neutron, addresses, self._networks)
         boot = Boot(
             spec.site,
             spec.hosts,
             edges.conductor,
-            edges.neutron,
+            cards,
             edges.glance,
             edges.placement,
             self.presence,
@@ -90,8 +119,12 @@ class Site:
             edges.key,
             PublicKey(spec.sealing_public_key),
         )
-        removal = Removal(spec.site, hosts, edges.conductor, edges.neutron, edges.placement)
-        network_info = NetworkInfo(edges.conductor, edges.neutron)
+        removal = Removal(edges.conductor, edges.neutron, addresses, self._networks, edges.placement)
+        network_info = NetworkInfo(edges.conductor, edges.neutron, self._networks)
+        interfaces = Interfaces(edges.conductor, edges.neutron, cards, network_info)
+        pace = Pace(spec.image_rate * 1024**2)
+        uploads = ImageUploads(spec.site, edges.road, edges.glance, edges.spool, pace)
+        self.presence.uploads = uploads.shown
         self._commands = Commands(
             ownership,
             edges.road,
@@ -102,9 +135,24 @@ class Site:
             boot,
             removal,
             network_info,
+            Snapshots(ownership, self._instances, edges.conductor, uploads),
+            Changes(edges.conductor, edges.glance, resizing, interfaces, edges.key, PublicKey(spec.sealing_public_key)),
+            awaited,
         )
         self._observations = Observations(ownership, edges.road, self._instances, flights, publisher, edges.conductor)
-        self._asks = Asks(spec.site, edges.glance, self._instances, flights)
+        self._asks = Asks(spec.site, edges.glance, self._instances, flights, pace)
+        self._flavors = SiteFlavors(ownership, edges.store, edges.road, edges.catalog, self.presence)
+        self._collection = Collection(
+            spec.site,
+            self._flavors,
+            edges.catalog,
+            edges.flavor_watch,
+            edges.glance,
+            flights,
+            self.presence,
+            edges.times,
+        )
+        self._orders = Orders(spec.site, {"flavor_sync": self._sync_flavors})
         self._healing = Healing(
             spec.site,
             spec.hosts,
@@ -130,6 +178,9 @@ class Site:
                     ("commands", self._commands.run(intake)),
                     ("observations", self._observations.run(events)),
                     ("healing", self._healing.run()),
+                    ("networks", self._networks.run()),
+                    ("flavors", self._flavors.run()),
+                    ("collection", self._collection.run()),
                 ):
                     tasks.create_task(work, name=f"{name} {self._spec.site}")
         except BaseExceptionGroup as group:
@@ -145,7 +196,6 @@ class Site:
     async def _take_over(self) -> tuple[Pull, Pull]:
         """Make the site's streams and consumers exist; deleting older owners' durables returns what they had taken."""
         road, site = self._edges.road, self._spec.site
-        self._edges.neutron.forget(site)
         for stream in streams.of_site(site):
             await road.ensure_stream(stream)
         for lane in Lane:
@@ -167,11 +217,19 @@ class Site:
         status = await road.subscribe(subjects.status(site), self._on_status)
         own_inbox = f"{subjects.inbox_prefix(site)}."
         asks = await road.subscribe(subjects.ask_filter(site), self._asks.answer, replies_to=own_inbox)
+        orders = await road.subscribe(subjects.order_filter(site), self._orders.answer)
         try:
             yield
         finally:
             await status.stop()
             await asks.stop()
+            await orders.stop()
+
+    async def _sync_flavors(self) -> Reply:
+        """Look above, ask the site for all it lacks, drop what it has too much; the reply tells what was dropped."""
+        await self._edges.flavor_watch.look()
+        await self._flavors.sync()
+        return Reply(holdings=await self._collection.round())
 
     async def _on_status(self, _subject: str, data: bytes) -> None:
         try:

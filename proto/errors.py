@@ -23,6 +23,7 @@ class FaultCode(StrEnum):
     FLAVOR = "flavor"
     IMAGE = "image"
     NETWORK = "network"
+    NETWORK_ELSEWHERE = "network_elsewhere"  # it is in use in another site, and the operator wants it in one only
     KEYPAIR = "keypair"
     CONFLICT = "conflict"  # the server's state in the site forbids it
     MISSING = "missing"  # the server is not in the site
@@ -34,7 +35,9 @@ class FaultCode(StrEnum):
 
 
 # Codes after which another site of the same AZ may well succeed.
-RESCHEDULABLE = frozenset({FaultCode.NO_CAPACITY, FaultCode.QUOTA, FaultCode.SITE_FAULT, FaultCode.FLAVOR})
+RESCHEDULABLE = frozenset(
+    {FaultCode.NO_CAPACITY, FaultCode.QUOTA, FaultCode.SITE_FAULT, FaultCode.FLAVOR, FaultCode.NETWORK_ELSEWHERE}
+)
 
 
 class CascadeError(Exception):

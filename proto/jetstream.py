@@ -234,6 +234,15 @@ class JetStream:
         subscription = await self._js.pull_subscribe_bind(consumer=durable.name, stream=durable.stream)
         return Pull(subscription)
 
+    async def must_serve(self, durable: Durable) -> None:
+        """Raise Unavailable unless a durable is there to pull from; takes nothing, for no message fits into a byte.
+
+        A puller has the right to pull, and no other, so this is its only way to ask.
+        """
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{durable.stream}.{durable.name}"
+        with _translated(f"consumer {durable.name}"):
+            await self._client.request(subject, b'{"batch":1,"no_wait":true,"max_bytes":1}', timeout=PUBLISH_TIMEOUT)
+
     async def ensure_stream(self, stream: Stream) -> None:
         """Make the stream exist; an existing one keeps its settings. Unavailable while NATS does not answer."""
         config = api.StreamConfig(

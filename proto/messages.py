@@ -40,6 +40,13 @@ class PortSpec(msgspec.Struct, frozen=True):
     mac_address: str
     fixed_ips: list[FixedIp]
     tag: str | None = None  # Nova device tag
+    security_groups: list[str] | None = None  # above; None = a bridge that does not say
+    allowed_address_pairs: list[dict[str, str]] = msgspec.field(default_factory=list)  # ip_address, mac_address
+    port_security_enabled: bool = True
+    dns_name: str | None = None
+    vnic_type: str = "normal"
+    extra_dhcp_opts: list[dict[str, Any]] = msgspec.field(default_factory=list)  # opt_name, opt_value, ip_version
+    instance: str = ""  # above; network_sync only
 
 
 class SubnetSpec(msgspec.Struct, frozen=True):
@@ -67,6 +74,32 @@ class NetworkSpec(msgspec.Struct, frozen=True):
     mtu: int | None
     port_security_enabled: bool
     subnets: list[SubnetSpec]
+    site_network: str | None = None  # id or name in the site: the operator's map says to use that one as it is
+    dns_domain: str | None = None
+
+
+class SecurityGroupRuleSpec(msgspec.Struct, frozen=True):
+    """What one rule lets through; rules have no identity beyond this."""
+
+    direction: str  # ingress or egress
+    ethertype: str  # IPv4 or IPv6
+    protocol: str | None = None  # None = any
+    port_range_min: int | None = None  # ICMP: type
+    port_range_max: int | None = None  # ICMP: code
+    remote_ip_prefix: str | None = None
+    remote_group_id: str | None = None  # above
+    description: str = ""
+
+
+class SecurityGroupSpec(msgspec.Struct, frozen=True):
+    """One security group above with all its rules."""
+
+    group_id: str  # above
+    name: str
+    project_id: str  # above
+    revision: int  # of Neutron above; counts up when the group or its rules change
+    rules: list[SecurityGroupRuleSpec]
+    stateful: bool = True
 
 
 class FlavorSpec(msgspec.Struct, frozen=True):
@@ -107,6 +140,17 @@ class KeypairSpec(msgspec.Struct, frozen=True):
     type: str  # ssh or x509
 
 
+class DiskSpec(msgspec.Struct, frozen=True):
+    """One local disk of a server: the image's (boot_index 0) or an empty one (boot_index -1)."""
+
+    boot_index: int
+    size: int | None  # GiB, of an empty one; None = the flavor's
+    guest_format: str | None = None  # "swap", or a file system
+    device_type: str | None = None  # disk, cdrom ...
+    disk_bus: str | None = None
+    tag: str | None = None  # Nova device tag
+
+
 class ServerSpec(msgspec.Struct, frozen=True):
     """All a site needs to create a server. ``secrets`` opens to ServerSecrets with the site's key."""
 
@@ -124,6 +168,11 @@ class ServerSpec(msgspec.Struct, frozen=True):
     availability_zone: str | None  # of the site; None = the site chooses
     scheduler_hints: dict[str, Any]
     secrets: Sealed | None
+    hostname: str | None = None  # as the guest shall call itself; None = the site makes it of the name
+    disk_config: str | None = None  # AUTO or MANUAL
+    disks: list[DiskSpec] = msgspec.field(default_factory=list)  # local ones, the image's first
+    # those of the ports, and those that their rules name
+    security_groups: list[SecurityGroupSpec] = msgspec.field(default_factory=list)
 
 
 class ServerSecrets(msgspec.Struct, frozen=True):
@@ -137,6 +186,26 @@ class ServerSecrets(msgspec.Struct, frozen=True):
         return "ServerSecrets(...)"
 
     __str__ = __repr__
+
+
+class ChangeSpec(msgspec.Struct, frozen=True):
+    """What a change makes of a server; each verb fills what it needs.
+
+    ``secrets`` opens to ServerSecrets with the site's key.
+    """
+
+    flavor: FlavorSpec | None = None  # resize; None = the same one on another host
+    image: ImageSpec | None = None  # rescue: None = the site's own choice
+    name: str | None = None
+    description: str | None = None
+    hostname: str | None = None
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    keypair: KeypairSpec | None = None  # None = no key
+    preserve_ephemeral: bool = False
+    secrets: Sealed | None = None
+    port: PortSpec | None = None  # attach and detach of an interface
+    networks: list[NetworkSpec] = msgspec.field(default_factory=list)  # attach
+    security_groups: list[SecurityGroupSpec] = msgspec.field(default_factory=list)  # attach
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -153,6 +222,8 @@ class Command(msgspec.Struct, frozen=True):
     server: ServerSpec | None = None  # create only
     reboot_type: str | None = None  # SOFT or HARD, reboot only
     clean_shutdown: bool = True  # stop and reboot
+    change: ChangeSpec | None = None  # of verbs that need more than the server
+    image_id: str | None = None  # above; snapshot only
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -200,6 +271,14 @@ class Observation(msgspec.Struct, frozen=True):
     networks_gone: list[str] = msgspec.field(default_factory=list)  # above; the site keeps none of their addresses
 
 
+class ClassCapacity(msgspec.Struct, frozen=True):
+    """One resource class of Placement besides the three every host has, in its own unit."""
+
+    total: int
+    largest: int  # single host
+    used: int = 0
+
+
 class Capacity(msgspec.Struct, frozen=True):
     """What one availability zone of a site can hold, from its Placement: (total - reserved) * ratio, summed."""
 
@@ -214,6 +293,56 @@ class Capacity(msgspec.Struct, frozen=True):
     memory_mb_used: int = 0
     disk_gb_used: int = 0
     traits: list[str] = msgspec.field(default_factory=list)
+    classes: dict[str, ClassCapacity] = msgspec.field(default_factory=dict)  # PCPU, VGPU, CUSTOM_*
+    others: dict[str, int] = msgspec.field(default_factory=dict)  # by class: used by what is not ours; part of *_used
+    fits: dict[str, int] = msgspec.field(default_factory=dict)  # flavor id above -> how many more servers of it
+    measured_at: float = 0.0  # 0 = an agent that does not say
+
+
+class Direction(StrEnum):
+    """Which way an image goes."""
+
+    DOWN = "down"
+    UP = "up"
+
+
+class TransferState(StrEnum):
+    """What one transfer does now."""
+
+    WAITING = "waiting"  # for its turn, or for another agent of the site
+    CARRYING = "carrying"
+    PAUSED = "paused"  # the other side does not answer; it goes on where it stopped
+    STORING = "storing"  # all bytes are there and go into Glance
+
+
+class ImageTransfer(msgspec.Struct, frozen=True):
+    """One image on its way between the cascading cloud and a site."""
+
+    image_id: str  # above
+    name: str
+    size: int  # bytes
+    carried: int  # bytes
+    rate: float  # bytes/s of the last seconds
+    direction: Direction
+    state: TransferState
+    since: float
+    trouble: str | None = None  # why it waits or is paused
+
+
+class SiteImage(msgspec.Struct, frozen=True):
+    """One image in a site's Glance that stands for one above."""
+
+    image_id: str  # site
+    above: str  # its id above
+    name: str
+    status: str
+    size: int  # bytes
+    hash_algo: str
+    hash_value: str
+    disk_format: str
+    container_format: str
+    created_at: float
+    snapshot: bool = False  # taken in this site, not carried here
 
 
 class SiteStatus(msgspec.Struct, frozen=True):
@@ -227,6 +356,27 @@ class SiteStatus(msgspec.Struct, frozen=True):
     versions: dict[str, str]  # agent, nova microversion ...
     busy: int  # commands being carried out
     problem: str | None = None  # why the site's own APIs do not answer, if so
+    transfers: list[ImageTransfer] = msgspec.field(default_factory=list)  # under way, the oldest ones
+    degraded: list[str] = msgspec.field(default_factory=list)  # what works in a lesser way, and why
+
+
+class HoldingKind(StrEnum):
+    """What a site carries for us beside servers and networks."""
+
+    FLAVOR = "flavor"
+    IMAGE = "image"
+    KEYPAIR = "keypair"
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """One thing the agent made in its site, and whether a server needs it."""
+
+    kind: HoldingKind
+    site_id: str  # id or name in the site
+    source: str  # flavor or image id above; fingerprint of a keypair
+    version: int = 0  # flavor
+    used: int = 0  # servers of the site that need it
+    unused_since: float = 0.0  # as far as this agent has seen; 0 = used
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -237,7 +387,16 @@ class Query(msgspec.Struct, frozen=True):
     uuid: str = ""  # instance above
     request_id: str = ""
     length: int | None = None  # console_output: lines from the end; None = all
-    marker: str = ""  # census: continue after this server id
+    console_type: str = ""  # vnc_console: novnc
+    marker: str = ""  # census: continue after this server id; holdings: after this kind/site_id
+    image_id: str = ""  # above: snapshot_image, snapshot_discard; site: image_chunk
+    offset: int = 0  # image_chunk: bytes; ``length`` is bytes there too
+    flavor: FlavorSpec | None = None  # flavor_ensure
+    holdings: list[Holding] = msgspec.field(default_factory=list)  # drop
+    # network_sync: what to make equal if the site has it
+    networks: list[NetworkSpec] = msgspec.field(default_factory=list)
+    security_groups: list[SecurityGroupSpec] = msgspec.field(default_factory=list)
+    ports: list[PortSpec] = msgspec.field(default_factory=list)
 
 
 class CensusEntry(msgspec.Struct, frozen=True):
@@ -252,10 +411,13 @@ class Reply(msgspec.Struct, frozen=True):
     """Answer to a Query or an Ask: a fault or what was asked for."""
 
     fault: Fault | None = None
-    text: str = ""  # console_output
+    text: str = ""  # console_output; flavor_ensure: id in the site
     servers: list[CensusEntry] = msgspec.field(default_factory=list)  # census
     marker: str = ""  # census: ask again with this; empty = complete
     data: bytes = b""  # image_chunk
+    images: list[SiteImage] = msgspec.field(default_factory=list)  # images: the newest; snapshot_image: none or one
+    holdings: list[Holding] = msgspec.field(default_factory=list)  # holdings; drop: those that are gone now
+    undone: dict[str, str] = msgspec.field(default_factory=dict)  # network_sync: id above -> why it is not equal
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -268,6 +430,7 @@ class Ask(msgspec.Struct, frozen=True):
     length: int = 0  # bytes
     uuid: str = ""
     generation: int = 0
+    agent: str = ""  # image_chunk: spool of the asking agent; one of a site carries an image at a time
 
 
 class Rpc(msgspec.Struct, frozen=True):

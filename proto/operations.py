@@ -16,13 +16,29 @@ class Verb(StrEnum):
     STOP = "stop"
     START = "start"
     REBOOT = "reboot"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    REBUILD = "rebuild"
+    RESCUE = "rescue"
+    UNRESCUE = "unrescue"
+    RESIZE = "resize"
+    CONFIRM_RESIZE = "confirm_resize"
+    REVERT_RESIZE = "revert_resize"
+    SET_ADMIN_PASSWORD = "set_admin_password"
+    ATTACH_INTERFACE = "attach_interface"
+    DETACH_INTERFACE = "detach_interface"
+    SNAPSHOT = "snapshot"
     CONSOLE_OUTPUT = "console_output"
+    VNC_CONSOLE = "vnc_console"
 
 
 class Mode(StrEnum):
     """How an RPC is answered."""
 
     CAST = "cast"  # durable: stored in INTAKE, becomes a command
+    AWAITED = "awaited"  # a CALL with an effect: durable as a cast, answered when it has ended
     QUERY = "query"  # a CALL that only reads: one request to the site, answered at once
 
 
@@ -39,7 +55,15 @@ class Repeat(StrEnum):
     TAG = "tag"  # a server with the identity tag exists
     STATE = "state"  # the server is already in the state the verb seeks
     ACTION = "action"  # the site's own instance action of that kind began after the command was issued
+    IMAGE = "image"  # an image in the site names the one above that it was taken for
     READ = "read"  # nothing changes, so nothing needs recognising
+
+
+class Finish(StrEnum):
+    """Who ends the operation above once the site has carried it out."""
+
+    OBSERVATION = "observation"  # the observation that settles it: one save
+    WORKER = "worker"  # the instance's worker: more than one save belongs to it
 
 
 class Leaves(StrEnum):
@@ -65,6 +89,7 @@ class Operation:
     deadline: int  # s without an outcome until the bridge looks again
     expiry: int | None  # s after issue when the command must no longer run; None = never
     repeat: Repeat
+    finish: Finish = Finish.OBSERVATION
 
 
 BUILD_TASK_STATES: tuple[str | None, ...] = ("scheduling", None, "networking", "block_device_mapping", "spawning")
@@ -75,6 +100,51 @@ REBOOT_TASK_STATES: tuple[str | None, ...] = (
     "rebooting_hard",
     "reboot_pending_hard",
     "reboot_started_hard",
+)
+REBUILD_TASK_STATES: tuple[str | None, ...] = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")
+
+
+def _seeking(verb: Verb, task_state: str, vm_state: str) -> Operation:
+    """Return the row of a verb that seeks one state of the server and may be repeated until it has it."""
+    return Operation(
+        method=f"{verb}_instance",
+        verb=verb,
+        mode=Mode.CAST,
+        lane=Lane.NORMAL,
+        event=f"compute_{verb}_instance",
+        begun=(task_state,),
+        ends_from=(task_state,),
+        settles_in=(vm_state,),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=30,
+        expiry=3600,
+        repeat=Repeat.STATE,
+    )
+
+
+def _reading(method: str, verb: Verb) -> Operation:
+    """Return the row of a CALL that one request to the site answers."""
+    return Operation(
+        method=method,
+        verb=verb,
+        mode=Mode.QUERY,
+        lane=Lane.NORMAL,
+        event="",
+        begun=(),
+        ends_from=(),
+        settles_in=(),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=20,
+        expiry=None,
+        repeat=Repeat.READ,
+    )
+
+
+SNAPSHOT_TASK_STATES: tuple[str | None, ...] = (
+    "image_snapshot_pending",
+    "image_snapshot",
+    "image_pending_upload",
+    "image_uploading",
 )
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -120,20 +190,11 @@ OPERATIONS: tuple[Operation, ...] = (
         expiry=3600,
         repeat=Repeat.STATE,
     ),
-    Operation(
-        method="start_instance",
-        verb=Verb.START,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
-        event="compute_start_instance",
-        begun=("powering-on",),
-        ends_from=("powering-on",),
-        settles_in=("active",),
-        refusal_leaves=Leaves.UNCHANGED,
-        deadline=30,
-        expiry=3600,
-        repeat=Repeat.STATE,
-    ),
+    _seeking(Verb.START, "powering-on", "active"),
+    _seeking(Verb.PAUSE, "pausing", "paused"),
+    _seeking(Verb.UNPAUSE, "unpausing", "active"),
+    _seeking(Verb.SUSPEND, "suspending", "suspended"),
+    _seeking(Verb.RESUME, "resuming", "active"),
     Operation(
         method="reboot_instance",
         verb=Verb.REBOOT,
@@ -149,19 +210,127 @@ OPERATIONS: tuple[Operation, ...] = (
         repeat=Repeat.ACTION,
     ),
     Operation(
-        method="get_console_output",
-        verb=Verb.CONSOLE_OUTPUT,
-        mode=Mode.QUERY,
+        method="snapshot_instance",
+        verb=Verb.SNAPSHOT,
+        mode=Mode.CAST,
         lane=Lane.NORMAL,
-        event="",
-        begun=(),
-        ends_from=(),
-        settles_in=(),
+        event="compute_snapshot_instance",
+        begun=SNAPSHOT_TASK_STATES,
+        ends_from=SNAPSHOT_TASK_STATES,
+        settles_in=("active", "stopped", "paused", "suspended"),  # the site took it; then the image goes up
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=60,
+        expiry=3600,
+        repeat=Repeat.IMAGE,
+        finish=Finish.WORKER,
+    ),
+    _seeking(Verb.RESCUE, "rescuing", "rescued"),
+    _seeking(Verb.UNRESCUE, "unrescuing", "active"),
+    Operation(
+        method="rebuild_instance",
+        verb=Verb.REBUILD,
+        mode=Mode.CAST,
+        lane=Lane.NORMAL,
+        event="compute_rebuild_instance",
+        begun=REBUILD_TASK_STATES,
+        ends_from=REBUILD_TASK_STATES,
+        settles_in=("active", "stopped"),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=60,
+        expiry=1800,
+        repeat=Repeat.ACTION,
+    ),
+    Operation(
+        method="prep_resize",
+        verb=Verb.RESIZE,
+        mode=Mode.CAST,
+        lane=Lane.NORMAL,
+        event="compute_prep_resize",
+        begun=("resize_prep", "resize_migrating"),
+        ends_from=("resize_migrating",),
+        settles_in=("resized",),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=60,
+        expiry=1800,
+        repeat=Repeat.ACTION,
+        finish=Finish.WORKER,
+    ),
+    Operation(
+        method="confirm_resize",
+        verb=Verb.CONFIRM_RESIZE,
+        mode=Mode.CAST,
+        lane=Lane.NORMAL,
+        event="compute_confirm_resize",
+        begun=(None, "deleting", "soft-deleting"),
+        ends_from=(None, "deleting", "soft-deleting"),
+        settles_in=("active", "stopped"),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=30,
+        expiry=86400,
+        repeat=Repeat.STATE,
+        finish=Finish.WORKER,
+    ),
+    Operation(
+        method="revert_resize",
+        verb=Verb.REVERT_RESIZE,
+        mode=Mode.CAST,
+        lane=Lane.NORMAL,
+        event="compute_revert_resize",
+        begun=("resize_reverting",),
+        ends_from=("resize_reverting",),
+        settles_in=("active", "stopped"),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=60,
+        expiry=3600,
+        repeat=Repeat.ACTION,
+        finish=Finish.WORKER,
+    ),
+    Operation(
+        method="set_admin_password",
+        verb=Verb.SET_ADMIN_PASSWORD,
+        mode=Mode.AWAITED,
+        lane=Lane.NORMAL,
+        event="compute_set_admin_password",
+        begun=("updating_password",),
+        ends_from=("updating_password",),
+        settles_in=("active",),
         refusal_leaves=Leaves.UNCHANGED,
         deadline=20,
-        expiry=None,
-        repeat=Repeat.READ,
+        expiry=45,
+        repeat=Repeat.STATE,
     ),
+    Operation(
+        method="attach_interface",
+        verb=Verb.ATTACH_INTERFACE,
+        mode=Mode.AWAITED,
+        lane=Lane.NORMAL,
+        event="compute_attach_interface",
+        begun=(None,),
+        ends_from=(None,),
+        settles_in=("active", "paused", "stopped"),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=20,
+        expiry=45,
+        repeat=Repeat.TAG,
+        finish=Finish.WORKER,
+    ),
+    Operation(
+        method="detach_interface",
+        verb=Verb.DETACH_INTERFACE,
+        mode=Mode.CAST,
+        lane=Lane.URGENT,
+        event="compute_detach_interface",
+        begun=(None,),
+        ends_from=(None,),
+        settles_in=("active", "paused", "stopped"),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=30,
+        expiry=None,
+        repeat=Repeat.TAG,
+        finish=Finish.WORKER,
+    ),
+    _reading("get_console_output", Verb.CONSOLE_OUTPUT),
+    _reading("get_vnc_console", Verb.VNC_CONSOLE),
 )
 
 BY_METHOD: dict[str, Operation] = {row.method: row for row in OPERATIONS}
@@ -170,12 +339,9 @@ BY_VERB: dict[Verb, Operation] = {row.verb: row for row in OPERATIONS}
 # CALLs without a row: the nova.exception that nova-api turns into a clean HTTP error (Nova 34, api/openstack/compute).
 # Any other CALL without a row answers NotImplementedError, any other cast leaves the fault ``unsupported``.
 CALL_REFUSALS: dict[str, str] = {
-    "get_vnc_console": "ConsoleTypeUnavailable",
     "get_spice_console": "ConsoleTypeUnavailable",
     "get_serial_console": "ConsoleTypeUnavailable",
     "get_mks_console": "ConsoleTypeUnavailable",
-    "set_admin_password": "SetAdminPasswdNotSupported",
-    "attach_interface": "InterfaceAttachFailed",
     "check_can_live_migrate_destination": "MigrationPreCheckError",
     "prep_snapshot_based_resize_at_dest": "MigrationPreCheckError",
     "quiesce_instance": "InstanceQuiesceNotSupported",

@@ -88,6 +88,16 @@ def ask_filter(site: str) -> str:
     return f"{PREFIX}.ask.{site}.>"
 
 
+def order(site: str, verb: str) -> str:
+    """Request from the ``cascade`` command to the bridge that owns a site; no site may publish or subscribe it."""
+    return f"{PREFIX}.order.{site}.{verb}"
+
+
+def order_filter(site: str) -> str:
+    """All requests of operators about a site."""
+    return f"{PREFIX}.order.{site}.>"
+
+
 def status(site: str) -> str:
     """Subject of a site's SiteStatus."""
     return f"{PREFIX}.status.{site}"

@@ -7,26 +7,30 @@ import os
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
-from proto import logs, subjects, tracing
+from proto import logs, tracing
 from proto.errors import Misconfigured
-from proto.jetstream import JetStream
 from proto.operations import Lane
-from site_agent import queries, settings, site
+from proto.spool import Spool
+from proto.transfer import Transfers
+from site_agent import check, queries, settings, site
 from site_agent.edge.cloud import Cloud
 from site_agent.executor import Executor, end
 from site_agent.heartbeat import Heartbeat
 from site_agent.observer import Observer, Pace
+from site_agent.road import connected
 
 LOG = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Run the agent; returns the exit code. 1: a setting or a server is wrong, as one line on stderr says."""
+    """Run the agent, or `check`; returns the exit code. 1: what is wrong with a setting or a server is on stderr."""
+    arguments = sys.argv[1:]
     try:
-        chosen = settings.load(sys.argv[1:])
+        if arguments[:1] == ["check"]:
+            return check.main(arguments[1:])
+        chosen = settings.load(arguments)
         with logs.about(logs.Work(chosen.bundle.site)):
             asyncio.run(run(chosen))
     except Misconfigured as error:
@@ -78,35 +82,14 @@ def _watch(
 @contextlib.asynccontextmanager
 async def _connected(chosen: settings.Settings) -> AsyncIterator[site.Site]:
     """The site behind both connections; Misconfigured if either cannot be had."""
-    bundle = chosen.bundle
-    with _file(bundle.ca) as ca_file:
-        road = await JetStream.connect(
-            chosen.servers,
-            name=f"cascade-agent {bundle.site} {socket.gethostname()}",
-            credentials=bundle.credentials or None,
-            ca_file=ca_file,
-            inbox_prefix=subjects.inbox_prefix(bundle.site),
-        )
-    try:
+    async with connected(chosen) as road:
         # Each running command needs a thread at most times; the rest is for the observer, queries and image uploads.
         cloud = await Cloud.connect(chosen.cloud, chosen.request_timeout, threads=2 * chosen.slots + 4)
         try:
-            yield site.make(bundle, chosen.key, cloud, road, shared=chosen.shared)
+            transfers = Transfers(Spool(chosen.spool_directory), chosen.parallel)
+            yield site.make(chosen.bundle, chosen.key, cloud, road, transfers, shared=chosen.shared)
         finally:
             cloud.close()
-    finally:
-        await road.close()
-
-
-@contextlib.contextmanager
-def _file(content: str | None) -> Iterator[str | None]:
-    if not content:
-        yield None
-        return
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(content)
-        file.flush()
-        yield file.name
 
 
 def _stop_on_signal() -> asyncio.Event:

@@ -13,6 +13,7 @@ from proto.messages import Command, Outcome
 from proto.operations import Lane
 from site_agent import handlers
 from site_agent.site import Site
+from site_agent.slots import CURRENT, Slot
 
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ class Executor:
             await asyncio.gather(*(delivery.nak(0.0) for delivery in left.values()))
 
     async def _settle(self, delivery: Delivery, lane: Lane) -> None:
-        slot = _Slot(self._slots[lane])
+        slot = Slot(self._slots[lane])
+        CURRENT.set(slot)  # of this task
         try:
             with tracing.continued(delivery.headers):
                 command = codec.decode(delivery.data, Command)
@@ -91,7 +93,7 @@ class Executor:
         finally:
             slot.release()
 
-    async def _answer(self, delivery: Delivery, command: Command, slot: "_Slot") -> None:
+    async def _answer(self, delivery: Delivery, command: Command, slot: Slot) -> None:
         """Carry it out and settle the message by what came of it; ARCHITECTURE, section 6."""
         try:
             await self._carry_out(delivery, command, slot)
@@ -127,7 +129,7 @@ class Executor:
             case _:
                 await outcome(command, Outcome.REFUSED, FaultCode.BUG, str(problem), number)
 
-    async def _carry_out(self, delivery: Delivery, command: Command, slot: "_Slot") -> None:
+    async def _carry_out(self, delivery: Delivery, command: Command, slot: Slot) -> None:
         self._refuse_foreign(delivery, command)
         if self._site.memory.occupied(command.uuid):
             slot.release()  # it waits for the one before it, and others need not wait for both
@@ -184,19 +186,6 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 class _Bug(Exception):
     """A handler failed in a way that has no class, several times."""
-
-
-class _Slot:
-    """A free place that was taken; given back once, whoever does it first."""
-
-    def __init__(self, places: asyncio.Semaphore) -> None:
-        self._places: asyncio.Semaphore | None = places
-
-    def release(self) -> None:
-        """Give the place back; may be repeated."""
-        if self._places:
-            self._places.release()
-            self._places = None
 
 
 @contextlib.asynccontextmanager

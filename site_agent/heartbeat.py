@@ -6,13 +6,17 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
 
+import msgspec
+
 from proto import codec, subjects
-from proto.errors import CascadeError, Refused
+from proto.errors import CascadeError, FaultCode, Refused
 from proto.messages import Capacity, SiteStatus
-from site_agent.core.capacity import sum_up
+from site_agent.core import fits, rights
+from site_agent.core.capacity import Reading, sum_up
+from site_agent.core.quota_capacity import quota_capacity
 from site_agent.edge.cloud import Service
 from site_agent.site import Site
 
@@ -58,17 +62,47 @@ class Heartbeat:
             versions=self._versions,
             busy=self._busy(),
             problem=self._site.problems.summary(),
+            degraded=self._site.problems.degraded(),
+            transfers=self._site.transfers.shown(),
         )
+
+    async def _read(self) -> dict[str, Capacity]:
+        """Return what the hosts have or, where the credentials may not see them, what the project's quota allows."""
+        problems = self._site.problems
+        try:
+            found = await read_capacity(self._site)
+            reason = "the site's catalogue names no Placement"
+        except Refused as error:
+            found, reason = {}, f"the credentials may not read hosts and Placement: {error}"
+        if found:
+            problems.restored(PART)
+            return found
+        found = await read_quota_capacity(self._site)
+        if not found:
+            raise Refused(FaultCode.REJECTED, f"{reason}; and no quota bounds what its project may use")
+        problems.degrade(PART, f"the project's quota counts: {reason}")
+        return found
+
+    async def _note_lesser(self) -> None:
+        """Note what the site's release lacks; its extensions are read once."""
+        lesser = {
+            "nova": rights.lesser_nova(self._site.cloud.microversion),
+            "neutron": rights.lesser_neutron(await self._site.networks.extensions()),
+        }
+        for part, texts in lesser.items():
+            if texts:
+                self._site.problems.degrade(part, "; ".join(texts))
 
     async def measure(self) -> None:
         """Read the site's Placement every capacity_interval s, for ever."""
         while True:
             try:
-                self._capacity = await read_capacity(self._site)
+                await self._note_lesser()
+                self._capacity = await self._read()
                 self._site.problems.solved(PART)
             except Refused as error:
                 self._capacity = {}
-                self._site.problems.report(PART, f"the credentials may not read hosts and Placement: {error}")
+                self._site.problems.report(PART, str(error))
             except CascadeError as error:  # the last reading stands; the bridge sees the problem beside it
                 self._site.problems.report(PART, str(error))
             self._first.set()
@@ -81,7 +115,31 @@ async def read_capacity(site: Site) -> dict[str, Capacity]:
         return {}
     zones = await site.hosts.zones()
     names = await site.hosts.providers()
-    return sum_up([await site.hosts.provider(name) for name in names], zones)
+    providers = [await site.hosts.provider(name) for name in names]
+    return sum_up(providers, zones, Reading(await _our_servers(site), site.stock.flavors.values(), time.time()))
+
+
+async def _our_servers(site: Site) -> Collection[str]:
+    """Return the ids of the servers that stand for instances above: from memory, once all were seen."""
+    if site.memory.complete:
+        return site.memory.uuids
+    found: set[str] = set()
+    marker, more = "", True
+    while more:
+        page = await site.servers.page(marker)
+        page.must_be_complete()
+        found.update(server.server_id for server in page.servers if server.uuid)
+        marker = page.marker
+        more = bool(marker)
+    return found
+
+
+async def read_quota_capacity(site: Site) -> dict[str, Capacity]:
+    """Return the capacity by availability zone as the quota of the agent's project bounds it; empty if it does not."""
+    quota, zones = await site.quotas.quota(), await site.quotas.zones()
+    found = quota_capacity(quota, await site.flavors.list(), zones, time.time())
+    known = site.stock.flavors.values()
+    return {zone: msgspec.structs.replace(one, fits=fits.within(one, known)) for zone, one in found.items()}
 
 
 def _own_version() -> str:

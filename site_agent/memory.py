@@ -27,6 +27,7 @@ class Memory:
     server_ids: dict[str, list[str]] = field(default_factory=dict)  # more than one only after a race of two creates
     uuids: dict[str, str] = field(default_factory=dict)  # by server id; a deleted server has no tags any more
     told: dict[str, tuple[int, ServerState]] = field(default_factory=dict)  # generation and state last published
+    complete: bool = False  # every server of the site has been seen since this process began
     deleting: set[str] = field(default_factory=set)  # the site accepted a delete of ours
     unseen: dict[str, float] = field(default_factory=dict)  # to be looked at one by one from that monotonic time on
     busy: asyncio.Event = field(default_factory=asyncio.Event)  # something is expected to change

@@ -92,6 +92,7 @@ class Observer:
             await self._consider_all(page.servers, generations)
             marker = page.marker
             more = bool(marker)
+        self._memory.complete = True
         for server_id in missing:
             if uuid := self._memory.uuids.get(server_id):
                 self._memory.unseen[uuid] = 0.0

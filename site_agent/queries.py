@@ -7,13 +7,22 @@ from proto import codec, logs, subjects
 from proto.errors import CascadeError, FaultCode, Malformed, Refused
 from proto.jetstream import Subscription
 from proto.messages import Fault, Query, Reply
-from site_agent import census, handlers
+from site_agent import catalogue, census, handlers, image_queries, network_sync
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
 
 TABLE: Mapping[str, Callable[[Site, Query], Awaitable[Reply]]] = {
     census.VERB: census.census,
+    network_sync.VERB: network_sync.network_sync,
+    network_sync.DROP: network_sync.network_drop,
+    "flavor_ensure": catalogue.flavor_ensure,
+    "holdings": catalogue.holdings,
+    "drop": catalogue.drop,
+    "images": image_queries.images,
+    "image_chunk": image_queries.image_chunk,
+    "snapshot_image": image_queries.snapshot_image,
+    "snapshot_discard": image_queries.snapshot_discard,
     **{verb.value: handler for verb, handler in handlers.QUERIES.items()},
 }
 

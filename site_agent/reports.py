@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from proto import codec, logs, subjects, tracing
@@ -34,13 +34,17 @@ class Reports:
         self._road = road
         self._memory = memory
 
-    async def seen(self, uuid: str, state: ServerState, generation: int) -> None:
-        """Tell what a server looks like, if that differs from what was told last."""
+    async def seen(self, uuid: str, state: ServerState, generation: int, networks_gone: Sequence[str] = ()) -> None:
+        """Tell what a server looks like, if that differs from what was told last.
+
+        ``networks_gone``: ids above of networks that the site has no use for now.
+        """
         now = (generation, told(state))
-        if self._memory.told.get(uuid) == now:
+        if self._memory.told.get(uuid) == now and not networks_gone:
             return
         with self._about_instance(uuid, generation):
-            await self._publish(Observation(self._site, uuid, generation, time.time(), state))
+            seen = Observation(self._site, uuid, generation, time.time(), state, networks_gone=list(networks_gone))
+            await self._publish(seen)
             self._memory.told[uuid] = now
             LOG.info("server %s is %s %s", state.server_id, state.status, state.task_state or "")
 

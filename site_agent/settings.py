@@ -1,5 +1,6 @@
 """The agent's settings: files and OS_<GROUP>__<OPTION> variables in, one frozen value out."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from proto.errors import Malformed, Misconfigured
 from proto.messages import Bundle
 from proto.sealing import PrivateKey
 
+DESCRIPTION = "Serves one site. `cascade-agent check` with the same options tells what the agent may do there."
 SITE = [
     cfg.StrOpt("bundle", help="File that `cascade site add` made for this site; it holds keys: mode 600."),
     cfg.StrOpt("cloud", help="Entry of clouds.yaml with the site's own credentials."),
@@ -34,7 +36,15 @@ AGENT = [
     cfg.FloatOpt("capacity_interval", default=60.0, min=5.0, help="Seconds between two readings of Placement."),
     cfg.FloatOpt("shutdown_grace", default=10.0, min=0.0, help="Seconds that running commands get on SIGTERM."),
 ]
-_GROUPS = {"site": SITE, "nats": NATS, "tracing": TRACING, "agent": AGENT}
+IMAGES = [
+    cfg.StrOpt(
+        "spool_directory",
+        help="Where images wait until all of them is there. Empty: spool-NAME in systemd's StateDirectory or, without "
+        "it, beside the bundle.",
+    ),
+    cfg.IntOpt("parallel", default=2, min=1, max=16, help="Images carried at a time; each needs 2 MiB of memory."),
+]
+_GROUPS = {"site": SITE, "nats": NATS, "tracing": TRACING, "agent": AGENT, "images": IMAGES}
 _LONGEST_LOOK_BACK = 60.0  # s
 
 
@@ -58,6 +68,8 @@ class Settings:
     status_interval: float
     capacity_interval: float
     shutdown_grace: float
+    spool_directory: Path
+    parallel: int  # images carried at a time
 
 
 def list_options() -> list[tuple[str, list[cfg.Opt]]]:
@@ -73,7 +85,7 @@ def load(arguments: Sequence[str]) -> Settings:
     log.register_options(conf)
     logs.set_format(conf)
     try:
-        conf(list(arguments), project="cascade", prog="cascade-agent")
+        conf(list(arguments), project="cascade", prog="cascade-agent", description=DESCRIPTION)
         log.setup(conf, "cascade-agent")
         return _settings(conf)
     except (cfg.Error, log.LogConfigError, OSError) as error:
@@ -93,8 +105,17 @@ def _settings(conf: Any) -> Settings:
         servers=conf.nats.servers or bundle.servers,
         tracing=conf.tracing.enabled,
         otlp_endpoint=conf.tracing.otlp_endpoint,
+        spool_directory=_spool(conf),
+        parallel=conf.images.parallel,
         **agent,
     )
+
+
+def _spool(conf: Any) -> Path:
+    if conf.images.spool_directory:
+        return Path(conf.images.spool_directory)
+    state = os.environ.get("STATE_DIRECTORY")  # systemd.exec(5)
+    return (Path(state) if state else Path(conf.site.bundle).parent) / f"spool-{Path(conf.site.bundle).stem}"
 
 
 def _required(value: str | None, name: str, what: str) -> str:

@@ -1,6 +1,8 @@
 """What a handler works with: the site's APIs, the road up, and what the agent remembers."""
 
+import asyncio
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from proto import tracing
@@ -8,17 +10,21 @@ from proto.errors import Expired
 from proto.jetstream import JetStream
 from proto.messages import Bundle, Command
 from proto.sealing import PrivateKey
+from proto.transfer import Transfers
 from site_agent.core.clock import SiteClock
 from site_agent.edge.cloud import Cloud
 from site_agent.edge.flavors import Flavors, Keypairs
 from site_agent.edge.hosts import Hosts
 from site_agent.edge.images import Images
 from site_agent.edge.networks import Networks
+from site_agent.edge.quotas import Quotas
 from site_agent.edge.servers import Servers
+from site_agent.edge.uses import ServerUses
 from site_agent.memory import Memory
 from site_agent.problems import Problems
 from site_agent.reports import Reports
 from site_agent.resources.shelf import Shelf
+from site_agent.stock import Stock
 
 SHELF_LIFE = 120.0  # s
 LOOK_AFTER = 3.0  # s after a command that its server is looked at by itself if no page showed it
@@ -33,17 +39,22 @@ class Site:
     cloud: Cloud
     road: JetStream
     servers: Servers
+    uses: ServerUses
     flavors: Flavors
     keypairs: Keypairs
     images: Images
     networks: Networks
     hosts: Hosts
+    quotas: Quotas
     reports: Reports
     memory: Memory
     clock: SiteClock
+    transfers: Transfers  # of images, down
     shared: bool = False  # other agents serve this site too
     problems: Problems = field(default_factory=Problems)
     shelf: Shelf = field(default_factory=lambda: Shelf(SHELF_LIFE))
+    stock: Stock = field(default_factory=Stock)
+    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))  # by id above
 
     @property
     def name(self) -> str:
@@ -60,7 +71,9 @@ class Site:
         self.memory.carried_out(command, tracing.inject(), time.monotonic() + LOOK_AFTER)
 
 
-def make(bundle: Bundle, key: PrivateKey, cloud: Cloud, road: JetStream, *, shared: bool = False) -> Site:
+def make(
+    bundle: Bundle, key: PrivateKey, cloud: Cloud, road: JetStream, transfers: Transfers, *, shared: bool = False
+) -> Site:
     """Return the site behind a session and a connection."""
     memory = Memory()
     return Site(
@@ -69,13 +82,16 @@ def make(bundle: Bundle, key: PrivateKey, cloud: Cloud, road: JetStream, *, shar
         cloud=cloud,
         road=road,
         servers=Servers(cloud),
+        uses=ServerUses(cloud),
         flavors=Flavors(cloud),
         keypairs=Keypairs(cloud),
         images=Images(cloud),
         networks=Networks(cloud),
         hosts=Hosts(cloud),
+        quotas=Quotas(cloud),
         reports=Reports(bundle.site, road, memory),
         memory=memory,
         clock=SiteClock(cloud.clock_offset, time.time()),
+        transfers=transfers,
         shared=shared,
     )

@@ -4,7 +4,7 @@ One Nova host stands for a whole site, or for one availability zone of it. Pure:
 """
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -51,6 +51,8 @@ _VIRTUALIZATIONS = ("qemu", "kvm")
 
 Inventory = dict[str, dict[str, int | float]]
 
+CAPPED = {"vcpus": "VCPU", "memory_mb": "MEMORY_MB", "disk_gb": "DISK_GB"}  # an operator's word -> resource class
+
 
 class LastStatus(SiteStatus, frozen=True):
     """``/sites/{site}/alive``: a SiteStatus with what its owner adds; readable as a SiteStatus too."""
@@ -69,17 +71,47 @@ def capacity_of(status: SiteStatus, host: SiteHost) -> Capacity | None:
     return status.capacity.get(host.site_availability_zone or "")
 
 
+def offers(status: SiteStatus, hosts: Iterable[SiteHost], caps: Mapping[str, int]) -> dict[str, Inventory]:
+    """Return the Placement inventories of each host whose zone the site reports.
+
+    ``caps``: what the operator lets the whole site offer at most; its hosts share it in proportion to what they have.
+    """
+    seen = {host.host: capacity for host in hosts if (capacity := capacity_of(status, host)) is not None}
+    found = {host: inventories(capacity) for host, capacity in seen.items()}
+    for cap, limit in caps.items():
+        name = CAPPED[cap]
+        whole = sum(usable(inventory[name]) for inventory in found.values())
+        if whole > limit:
+            for inventory in found.values():
+                amount = usable(inventory[name]) * limit // whole
+                inventory[name] = _inventory(amount, int(inventory[name]["max_unit"]))
+    return found
+
+
 def inventories(capacity: Capacity) -> Inventory:
-    """Return the Placement inventories of a host.
+    """Return the Placement inventories of a host: the site's totals without what others use there.
 
     A site is not a host: its overcommit is in the totals, so the ratio is 1; max_unit is its largest single host, or
-    a server that fits no host of the site would be sent there.
+    a server that fits no host of the site would be sent there. Totals may fall below what our own instances hold:
+    Placement takes that, and hands out nothing more.
     """
-    return {
-        "VCPU": _inventory(capacity.vcpus, capacity.max_vcpus),
-        "MEMORY_MB": _inventory(capacity.memory_mb, capacity.max_memory_mb),
-        "DISK_GB": _inventory(capacity.disk_gb, capacity.max_disk_gb),
+    sizes = {
+        "VCPU": (capacity.vcpus, capacity.max_vcpus),
+        "MEMORY_MB": (capacity.memory_mb, capacity.max_memory_mb),
+        "DISK_GB": (capacity.disk_gb, capacity.max_disk_gb),
+        **{name: (one.total, one.largest) for name, one in capacity.classes.items()},
     }
+    return {name: _inventory(total - capacity.others.get(name, 0), most) for name, (total, most) in sizes.items()}
+
+
+def with_vanished(wanted: Inventory, shown: Inventory) -> Inventory:
+    """Return what to write: a class the site has no more is reserved whole, as it may still be allocated from."""
+    return {**{name: _inventory(0, 0) for name in shown}, **wanted}
+
+
+def usable(inventory: Mapping[str, int | float]) -> int:
+    """Return how much of one inventory can be handed out."""
+    return int(inventory["total"] - inventory["reserved"])
 
 
 def _inventory(total: int, largest: int) -> dict[str, int | float]:
@@ -109,15 +141,17 @@ def merged_traits(present: Collection[str], ours: Collection[str], formerly_ours
     return frozenset(others | set(ours))
 
 
-def compute_node(host: str, site: str, capacity: Capacity | None) -> dict[str, Any]:
-    """Return the fields of the host's ComputeNode; all zero without a capacity.
+def compute_node(host: str, site: str, capacity: Capacity | None, offer: Inventory | None = None) -> dict[str, Any]:
+    """Return the fields of the host's ComputeNode; all zero without a capacity. ``offer``: its inventories, if capped.
 
     Nova's scheduler ignores a host without free_disk_gb; ratios of None or 0 would be replaced by the conductor's
     own. ``uptime`` in stats spares a call to us for each host in GET /os-hypervisors/detail.
     """
     seen = capacity or Capacity(0, 0, 0, 0, 0, 0, 0)
-    vcpus, memory, disk = _int32(seen.vcpus), _int32(seen.memory_mb), _int32(seen.disk_gb)
-    memory_used, disk_used = _int32(seen.memory_mb_used), _int32(seen.disk_gb_used)
+    shown = offer or inventories(seen)
+    vcpus, memory, disk = (usable(shown[name]) for name in CAPPED.values())
+    memory_used = _int32(seen.memory_mb_used - seen.others.get("MEMORY_MB", 0))
+    disk_used = _int32(seen.disk_gb_used - seen.others.get("DISK_GB", 0))
     free_disk = max(0, disk - disk_used)
     return {
         "uuid": node_uuid(host),
@@ -130,7 +164,7 @@ def compute_node(host: str, site: str, capacity: Capacity | None) -> dict[str, A
         "vcpus": vcpus,
         "memory_mb": memory,
         "local_gb": disk,
-        "vcpus_used": _int32(seen.vcpus_used),
+        "vcpus_used": _int32(seen.vcpus_used - seen.others.get("VCPU", 0)),
         "memory_mb_used": memory_used,
         "local_gb_used": disk_used,
         "free_ram_mb": max(0, memory - memory_used),

@@ -3,6 +3,7 @@
 PREFIX = "/cascade/v1"
 SITES = f"{PREFIX}/sites/"  # what every bridge watches: few keys, seldom written
 HELD = f"{PREFIX}/held/"  # what only a site's owner writes and reads: many keys
+FLAVORS = f"{PREFIX}/flavors/"  # what every bridge watches and may count up
 
 
 def spec(site: str) -> str:
@@ -47,10 +48,15 @@ def held(name: str) -> str:
 
 
 def flavor(flavor_id: str) -> str:
-    """Newest version of a flavor."""
-    return f"{PREFIX}/flavors/{flavor_id}"
+    """FlavorVersion; any bridge, by compare-and-set."""
+    return f"{FLAVORS}{flavor_id}"
+
+
+def site_flavors(name: str) -> str:
+    """Prefix of what a site has of the flavors."""
+    return f"{HELD}{name}/flavors/"
 
 
 def site_flavor(name: str, flavor_id: str) -> str:
-    """Version of a flavor that a site has."""
-    return f"{HELD}{name}/flavors/{flavor_id}"
+    """SiteFlavor."""
+    return f"{site_flavors(name)}{flavor_id}"

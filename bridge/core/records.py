@@ -2,10 +2,11 @@
 
 import msgspec
 
-from proto.messages import Fault, SiteHost
+from proto.messages import Fault, FlavorSpec, SiteHost
 from proto.operations import Verb
 
 REMEMBERED_RPC_IDS = 8
+CAPS = ("vcpus", "memory_mb", "disk_gb")  # what an operator may limit
 
 
 class SiteSpec(msgspec.Struct, frozen=True):
@@ -17,6 +18,9 @@ class SiteSpec(msgspec.Struct, frozen=True):
     credential_public_key: str  # NATS user nkey, to revoke it
     epoch: int = 1
     created_at: float = 0.0
+    image_rate: float = 0.0  # MiB/s of images on its link, both ways; 0 = as fast as it goes
+    caps: dict[str, int] = msgspec.field(default_factory=dict)  # CAPS offered at most
+    networks: dict[str, str] = msgspec.field(default_factory=dict)  # id above -> id or name in the site, used as it is
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -30,6 +34,7 @@ class Pending(msgspec.Struct, frozen=True):
     not_after: float | None
     cleanup: bool = False  # delete in the site after a failed create; the instance above stays
     fault: Fault | None = None  # cleanup: why the create failed
+    begun: bool = False  # the site works at a snapshot: it does not expire any more
 
 
 class InstanceRecord(msgspec.Struct, frozen=True):
@@ -58,7 +63,28 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class FlavorVersion(msgspec.Struct, frozen=True):
-    """``/flavors/{flavor_id}``: newest version of a flavor above; counts up when the digest changes."""
+    """``/flavors/{flavor_id}``: the versions of one flavor above. Numbers are never used twice."""
 
-    version: int
+    version: int  # of what the flavor is above now; 0 = only boots of former contents were seen
     digest: str
+    last: int = 0  # highest number given
+    past: dict[str, int] = msgspec.field(default_factory=dict)  # digest -> version of former contents, oldest first
+    definition: FlavorSpec | None = None  # what it is above now; None = not seen there yet
+    deleted_at: float | None = None  # gone above
+
+
+class SiteFlavor(msgspec.Struct, frozen=True):
+    """``/held/{site}/flavors/{flavor_id}``: how far a site is with a flavor."""
+
+    version: int  # the newest one the site has; 0 = none
+    site_id: str = ""  # id in the site
+    tried: int = 0  # the newest version it was asked for
+    agent: str = ""  # which agent answered that
+    reason: str = ""  # why it has not the version tried; empty = it has
+    failures: int = 0  # in a row
+    at: float = 0.0  # of the answer
+
+    @property
+    def state(self) -> str:
+        """``current`` (as of the version tried) or ``failed``."""
+        return "failed" if self.reason else "current"

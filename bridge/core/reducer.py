@@ -18,6 +18,8 @@ ROOT_DEVICE = "/dev/vda"  # what attach code above starts counting from (NOVA-RP
 
 # vm_states of the site that are copied above when nobody asked for them; anything else waits for its own row.
 COPIED_STATES = frozenset({"active", "stopped", "paused", "suspended"})
+LAUNCHING = frozenset({Verb.CREATE, Verb.REBUILD, Verb.RESCUE})  # the guest begins anew
+RESIZED = "resized"  # it waits for its tenant's word: a site that confirms by itself does not speak for him
 
 
 class Verdict(Enum):
@@ -73,13 +75,20 @@ def _outcome(noted: InstanceRecord, pending: Pending, seen: Observation) -> Redu
             return _plain(Verdict.NOTED, noted)
         return _failed(noted, pending, Fault(FaultCode.MISSING, "the server is not in the site any more"), None)
     if server is None or server.task_state is not None:
-        return _plain(Verdict.NOTED, noted)
+        return _plain(Verdict.NOTED, _begun(noted, pending, server))
     if server.vm_state in row.settles_in:
         return Reduction(Verdict.SUCCEEDED, noted, _success(row, server), row.ends_from)
-    if server.vm_state == "building":
-        return _plain(Verdict.NOTED, noted)
+    if server.vm_state == "building" or (row.verb is Verb.CONFIRM_RESIZE and server.vm_state == RESIZED):
+        return _plain(Verdict.NOTED, noted)  # a confirm shows no task_state on its way
     reason = server.fault or f"the site's server is {server.vm_state} after {pending.verb}"
     return _failed(noted, pending, Fault(_code_of(server.fault), reason), server)
+
+
+def _begun(noted: InstanceRecord, pending: Pending, server: ServerState | None) -> InstanceRecord:
+    """A snapshot may take hours, but once the site works at it, nobody need fear that it begins too late."""
+    if server is None or pending.verb is not Verb.SNAPSHOT:
+        return noted
+    return msgspec.structs.replace(noted, pending=msgspec.structs.replace(pending, begun=True))
 
 
 def _success(row: Operation, server: ServerState) -> dict[str, Any]:
@@ -88,8 +97,10 @@ def _success(row: Operation, server: ServerState) -> dict[str, Any]:
         "power_state": server.power_state,
         "task_state": None,
     }
+    if row.verb in LAUNCHING:
+        changes["launched_at"] = server.launched_at
     if row.verb is Verb.CREATE:
-        changes |= {"launched_at": server.launched_at, "root_device_name": ROOT_DEVICE, "progress": 0}
+        changes |= {"root_device_name": ROOT_DEVICE, "progress": 0}
     return changes
 
 
@@ -103,7 +114,8 @@ def _failed(noted: InstanceRecord, pending: Pending, fault: Fault, server: Serve
 
 def _unasked(record: InstanceRecord, noted: InstanceRecord, seen: Observation) -> Reduction:
     server = seen.server
-    if server is None or server.task_state is not None or server.vm_state not in COPIED_STATES:
+    settled = server is not None and server.task_state is None and record.vm_state != RESIZED
+    if server is None or not settled or server.vm_state not in COPIED_STATES:
         return _plain(Verdict.NOTED if noted != record else Verdict.IGNORED, noted)
     if (record.vm_state, record.power_state) == (server.vm_state, server.power_state):
         return _plain(Verdict.NOTED if noted.server_id != record.server_id else Verdict.IGNORED, noted)

@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 
 from proto.messages import (
-    FixedIp,
+    DiskSpec,
     FlavorSpec,
     ImageSpec,
     KeypairSpec,
     NetworkSpec,
     PortSpec,
     Sealed,
+    SecurityGroupSpec,
     ServerSpec,
-    SubnetSpec,
 )
 
 Plain = Mapping[str, Any]
@@ -74,50 +74,6 @@ def keypair_spec(instance: Plain) -> KeypairSpec | None:
     return None
 
 
-def subnet_spec(subnet: Plain, site_addresses: Iterable[str]) -> SubnetSpec:
-    """Return the contract's subnet from Neutron's, with the addresses kept for the site."""
-    return SubnetSpec(
-        subnet_id=subnet["id"],
-        name=subnet.get("name") or "",
-        cidr=subnet["cidr"],
-        ip_version=int(subnet["ip_version"]),
-        gateway_ip=subnet.get("gateway_ip"),
-        enable_dhcp=bool(subnet.get("enable_dhcp")),
-        dns_nameservers=list(subnet.get("dns_nameservers") or []),
-        host_routes=[dict(route) for route in subnet.get("host_routes") or []],
-        site_addresses=sorted(site_addresses),
-        ipv6_address_mode=subnet.get("ipv6_address_mode"),
-        ipv6_ra_mode=subnet.get("ipv6_ra_mode"),
-    )
-
-
-def network_spec(network: Plain, subnets: Iterable[Plain], reservations: Iterable[Plain]) -> NetworkSpec:
-    """Return the contract's network; ``reservations`` are the ports that hold addresses for the site."""
-    held = [fixed for port in reservations for fixed in port["fixed_ips"]]
-    return NetworkSpec(
-        network_id=network["id"],
-        name=network.get("name") or "",
-        project_id=network.get("project_id") or network.get("tenant_id") or "",
-        mtu=network.get("mtu"),
-        port_security_enabled=bool(network.get("port_security_enabled", True)),
-        subnets=[
-            subnet_spec(subnet, [fixed["ip_address"] for fixed in held if fixed["subnet_id"] == subnet["id"]])
-            for subnet in subnets
-        ],
-    )
-
-
-def port_spec(port: Plain, tag: str | None) -> PortSpec:
-    """Return the contract's port from Neutron's."""
-    return PortSpec(
-        port_id=port["id"],
-        network_id=port["network_id"],
-        mac_address=port["mac_address"],
-        fixed_ips=[FixedIp(fixed["ip_address"], fixed["subnet_id"]) for fixed in port["fixed_ips"]],
-        tag=tag,
-    )
-
-
 def server_spec(
     instance: Plain,
     request_spec: Plain,
@@ -127,6 +83,8 @@ def server_spec(
     ports: list[PortSpec],
     availability_zone: str | None,
     secrets: Sealed | None,
+    disks: list[DiskSpec],
+    security_groups: list[SecurityGroupSpec],
 ) -> ServerSpec:
     """Return all a site needs from a flattened Instance and RequestSpec and what was made ready for it."""
     hints = request_spec.get("scheduler_hints") or {}
@@ -145,7 +103,16 @@ def server_spec(
         availability_zone=availability_zone,
         scheduler_hints=dict(hints),
         secrets=secrets,
+        hostname=instance.get("hostname"),
+        disk_config=_disk_config(instance),
+        disks=disks,
+        security_groups=security_groups,
     )
+
+
+def _disk_config(instance: Plain) -> str | None:
+    automatic = instance.get("auto_disk_config")
+    return None if automatic is None else "AUTO" if automatic else "MANUAL"
 
 
 def vif(port: Plain, network: Plain, subnets: Iterable[Plain]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -25,6 +25,7 @@ THREADS = 16  # calls at the same time; more wait their turn
 TIMEOUT = 75  # s; nova-api itself waits 60 s for a host's answer
 RETRY_AFTER = 2.0  # s, when the service does not say
 MAX_RETRY_AFTER = 60.0  # s
+BLOCK = 256 * 1024  # bytes read at a time
 
 # Appended to a catalogue endpoint that names no version.
 API_VERSIONS = {"compute": "v2.1", "network": "v2.0", "image": "v2", "block-storage": "v3", "identity": "v3"}
@@ -106,24 +107,27 @@ class CloudSession:
         headers: Mapping[str, str] | None = None,
         microversion: str | None = None,
         request_id: str | None = None,
-        content: bytes | None = None,
+        content: bytes | BinaryIO | None = None,
+        most: int | None = None,
+        timeout: float = TIMEOUT,
     ) -> Answer:
         """Send one request and return its answer.
 
         ``service`` is the official service type (compute, network, image, placement, block-storage, identity);
         ``path`` continues the versioned endpoint (``/servers/..``, ``/ports``); ``body`` is sent as JSON, ``content``
-        as it is; ``request_id`` becomes the global request id. Unavailable for a lost connection, 429, 5xx, and a
-        401 that a new token did not mend: after a POST it may have been carried out. May be cancelled, but what was
-        sent goes on.
+        as it is, a file block by block; of an answer longer than ``most`` bytes nothing is read: its content is empty;
+        ``timeout``: s without a byte moving; ``request_id`` becomes the global request id. Unavailable for a lost
+        connection, 429, 5xx, and a 401 that a new token did not mend: after a POST it may have been carried out. May be
+        cancelled, but what was sent goes on.
         """
         all_headers = {"Accept": "application/json", **tracing.inject(), **(headers or {})}
         if microversion:
             all_headers["OpenStack-API-Version"] = f"{_microversion_service(service)} {microversion}"
-        data = content
+        data: bytes | BinaryIO | None = content
         if body is not None:
             data = msgspec.json.encode(body)
             all_headers["Content-Type"] = "application/json"
-        work = partial(self._send, service, method, path, data, query, all_headers, request_id)
+        work = partial(self._send, service, method, path, data, query, all_headers, request_id, most, timeout)
         with waits.waiting():
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
@@ -141,10 +145,12 @@ class CloudSession:
         service: str,
         method: str,
         path: str,
-        data: bytes | None,
+        data: bytes | BinaryIO | None,
         query: Mapping[str, Any] | None,
         headers: dict[str, str],
         request_id: str | None,
+        most: int | None,
+        timeout: float,
     ) -> Answer:
         from keystoneauth1 import exceptions
 
@@ -161,16 +167,20 @@ class CloudSession:
                 data=data,
                 params=query,
                 global_request_id=request_id,
+                stream=most is not None,
+                timeout=timeout,
             )
+            content = _content(response, most)
         except (exceptions.Unauthorized, exceptions.Forbidden) as error:
             raise Unavailable(f"{what}: Keystone refuses us: {self._expired()} ({error})", 30.0) from error
         except exceptions.ClientException as error:
             raise Unavailable(f"{what}: {error}", _retry_after(getattr(error, "response", None))) from error
-        return self._answer(what, response)
+        except OSError as error:  # requests' own, while a file goes up or an answer is read
+            raise Unavailable(f"{what}: {error}") from error
+        return self._answer(what, response, content)
 
-    def _answer(self, what: str, response: Any) -> Answer:
+    def _answer(self, what: str, response: Any, content: bytes) -> Answer:
         status = int(response.status_code)
-        content = bytes(response.content)
         answer = Answer(status, _json(response.headers, content), response.headers, content)
         if status == 401:
             raise Unavailable(f"{what}: refused with a fresh token: {self._expired()}", 30.0)
@@ -248,6 +258,22 @@ def _versioned(service: str, endpoint: str) -> str:
 
 def _microversion_service(service: str) -> str:
     return "volume" if service == "block-storage" else service
+
+
+def _content(response: Any, most: int | None) -> bytes:
+    """Read an answer unless it is longer than wanted; then the connection is dropped instead."""
+    if most is None:
+        return bytes(response.content)
+    with response:
+        length = response.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) > most and response.status_code < 400:
+            return b""
+        content = b""
+        for block in response.iter_content(BLOCK):
+            content += block
+            if len(content) > most and response.status_code < 400:
+                return b""
+        return content
 
 
 def _json(headers: Mapping[str, str], content: bytes) -> Any:

@@ -1,20 +1,19 @@
-"""The cascading Neutron: networks, subnets and the ports of instances. Every call may be repeated."""
+"""The cascading Neutron: networks, subnets, security groups and ports. Every call may be repeated."""
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from bridge.core.translate import CREATED_MARK, made_by_bridge
+from bridge.core.translate_network import RESERVED_OWNER, remote_groups, reservation
 from bridge.edge.cloud_session import Answer, CloudSession
 from proto.errors import FaultCode, Refused
 
 Port = dict[str, Any]
 
 CACHE_AGE = 30.0  # s a network and its subnets are believed unchanged
-RESERVED_ADDRESSES = 3  # ports, each with one address in every subnet, kept for the ports a site makes itself
-RESERVED_OWNER = "network:dhcp"  # Neutron deletes such ports together with their subnet or network
+IDS_OF_ONE_CALL = 100  # in a query string: 4 KB
 AUTO, NONE = "auto", "none"  # network ids with a meaning (Nova API 2.37)
 
 
@@ -24,8 +23,7 @@ class Neutron:
     def __init__(self, session: CloudSession) -> None:
         self._session = session
         self._networks: dict[str, tuple[float, dict[str, Any], list[dict[str, Any]]]] = {}
-        self._reserved: dict[tuple[str, str], list[Port]] = {}
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._extensions: frozenset[str] | None = None
 
     async def network(self, network_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return a network and its subnets, at most CACHE_AGE s old; Refused if it is gone."""
@@ -39,6 +37,38 @@ class Neutron:
         subnets = _body(await self._call("GET", "/subnets", query={"network_id": network_id}), "subnets")
         self._networks[network_id] = (time.monotonic(), network, subnets)
         return network, subnets
+
+    async def networks(self, network_ids: Collection[str]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Return those of the networks that exist, each with its subnets, as they are now."""
+        networks, subnets = await asyncio.gather(
+            self._by_ids("/networks", "id", network_ids), self._by_ids("/subnets", "network_id", network_ids)
+        )
+        return [(net, [subnet for subnet in subnets if subnet["network_id"] == net["id"]]) for net in networks]
+
+    async def security_groups(self, group_ids: Collection[str]) -> list[dict[str, Any]]:
+        """Return those of the groups that exist, and those that their rules name, directly or not."""
+        found: list[dict[str, Any]] = []
+        asked: set[str] = set()
+        while wanted := (set(group_ids) | remote_groups(found)) - asked:
+            found += await self._by_ids("/security-groups", "id", wanted)
+            asked |= wanted
+        return found
+
+    async def has(self, extension: str) -> bool:
+        """Whether Neutron above has an extension; read once."""
+        if self._extensions is None:
+            listed = _body(await self._call("GET", "/extensions", query={"fields": "alias"}), "extensions")
+            self._extensions = frozenset(entry["alias"] for entry in listed)
+        return extension in self._extensions
+
+    async def ports(self, **query: str) -> list[Port]:
+        """Return the ports that match a query, such as network_id."""
+        ports: list[Port] = _body(await self._call("GET", "/ports", query=query), "ports")
+        return ports
+
+    async def ports_on(self, hosts: Collection[str]) -> list[Port]:
+        """Return the ports bound to Nova hosts. Neutron takes 2 to 5 ms for each: not for every few seconds."""
+        return await self._by_ids("/ports", "binding:host_id", hosts)
 
     async def ports_of(self, uuid: str) -> list[Port]:
         """Return the ports whose device is this instance."""
@@ -78,47 +108,19 @@ class Neutron:
                 free = {"device_id": "", "device_owner": "", "binding:host_id": None}
                 await self._call("PUT", f"/ports/{port['id']}", body={"port": free})
 
-    async def reserved(self, site: str, network: dict[str, Any], subnets: list[dict[str, Any]]) -> list[Port]:
-        """Return the ports that hold addresses above for a site's own ports, making them at the first time."""
-        key = (site, network["id"])
-        wanted = [subnet["id"] for subnet in subnets if subnet.get("enable_dhcp")]
-        async with self._locks[network["id"]]:
-            ports = self._reserved.get(key)
-            if ports is None:
-                query = {"network_id": network["id"], "device_id": _reservation(site)}
-                ports = _body(await self._call("GET", "/ports", query=query), "ports")
-            while lacking := [subnet_id for subnet_id in wanted if _held(ports, subnet_id) < RESERVED_ADDRESSES]:
-                ports.append(await self._reserve(site, network, lacking))
-            self._reserved[key] = ports
-            return ports
+    async def delete_port(self, port_id: str) -> None:
+        """Delete a port; one that is gone is fine."""
+        await self._call("DELETE", f"/ports/{port_id}")
 
-    def forget(self, site: str) -> None:
-        """Believe nothing of a site's reserved addresses: another bridge may have owned it meanwhile."""
-        self._reserved = {key: ports for key, ports in self._reserved.items() if key[0] != site}
-
-    async def unreserve(self, site: str, hosts: Collection[str], network_id: str, leaving: str) -> None:
-        """Give back what ``reserved`` made, unless a port above, but for those of ``leaving``, is bound to the site.
-
-        A boot makes its port first and asks for the reserved addresses after it, so it is either seen here or makes
-        them anew.
-        """
-        async with self._locks[network_id]:
-            ports = _body(await self._call("GET", "/ports", query={"network_id": network_id}), "ports")
-            if any(port.get("binding:host_id") in hosts and port["device_id"] != leaving for port in ports):
-                return
-            self._reserved.pop((site, network_id), None)
-            for port in ports:
-                if port["device_id"] == _reservation(site):
-                    await self._call("DELETE", f"/ports/{port['id']}")
-
-    async def _reserve(self, site: str, network: dict[str, Any], subnet_ids: list[str]) -> Port:
+    async def reserve(self, site: str, network: dict[str, Any], subnet_ids: list[str]) -> Port:
+        """Make a port that holds one address of each subnet for a site's own ports; Refused if there is none left."""
         body = {
             "port": {
                 "name": f"cascade-{site}",
                 "description": f"address kept for the ports of site {site} itself",
                 "network_id": network["id"],
                 "project_id": network.get("project_id"),
-                "device_id": _reservation(site),
+                "device_id": reservation(site),
                 "device_owner": RESERVED_OWNER,
                 "fixed_ips": [{"subnet_id": subnet_id} for subnet_id in subnet_ids],
             }
@@ -153,17 +155,15 @@ class Neutron:
             raise Refused(FaultCode.NETWORK, f"security group {missing[0]} does not exist")
         return [by_name[name] for name in wanted]
 
+    async def _by_ids(self, path: str, key: str, values: Collection[str]) -> list[dict[str, Any]]:
+        ordered, found = sorted(values), []
+        for begin in range(0, len(ordered), IDS_OF_ONE_CALL):
+            query = {key: ordered[begin : begin + IDS_OF_ONE_CALL]}
+            found += _body(await self._call("GET", path, query=query), path[1:].replace("-", "_"))
+        return found
+
     async def _call(self, method: str, path: str, **options: Any) -> Answer:
         return await self._session.call("network", method, path, **options)
-
-
-def _held(ports: Iterable[Port], subnet_id: str) -> int:
-    """Return how many addresses of a subnet the ports hold."""
-    return sum(fixed["subnet_id"] == subnet_id for port in ports for fixed in port["fixed_ips"])
-
-
-def _reservation(site: str) -> str:
-    return f"cascade-{site}"
 
 
 def _body(answer: Answer, key: str) -> Any:

@@ -8,6 +8,8 @@ from bridge.edge.cloud_session import Answer, CloudSession
 from proto.errors import FaultCode, Refused, Unavailable
 
 MICROVERSION = "2.53"  # services and hypervisors by uuid
+FLAVOR_MICROVERSION = "2.61"  # flavors with their extra specs in one listing
+FLAVOR_PAGE = 1000  # Nova gives at most osapi_max_limit
 BINARY = "nova-compute"
 
 
@@ -37,6 +39,24 @@ class NovaApi:
     async def force_down(self, service: str, forced: bool) -> None:
         """Declare a service down at once, or take that back: an operator gives the site up."""
         await self._call("PUT", f"/os-services/{service}", body={"forced_down": forced})
+
+    async def flavors(self) -> list[dict[str, Any]]:
+        """Return every flavor, public or private, with its extra specs.
+
+        Unavailable if the list changed under our feet: the flavor a page ended with was deleted.
+        """
+        found: list[dict[str, Any]] = []
+        while True:
+            query = {"is_public": "None", "limit": str(FLAVOR_PAGE)} | ({"marker": found[-1]["id"]} if found else {})
+            answer = await self._session.call(
+                "compute", "GET", "/flavors/detail", query=query, microversion=FLAVOR_MICROVERSION
+            )
+            if not answer.ok:
+                raise Unavailable(f"GET compute /flavors/detail: {answer.message()}")
+            page = answer.body["flavors"]
+            found += page
+            if not page or not answer.body.get("flavors_links"):
+                return found
 
     async def remove_service(self, service: str) -> bool:
         """Remove a host altogether (service, compute node, provider, mapping, aggregates); False if it is gone already.

@@ -195,6 +195,15 @@ class NovaConductor:
             expected["expected_vm_state"] = list(expected_vm_state)
         return await self._rpc.of_object(context, nova_objects.instance_patch(uuid, changes), "save", **expected)
 
+    async def save_migration(self, context: Context, migration_id: int, changes: Mapping[str, Any]) -> None:
+        """Write ``changes`` of a migration and nothing else."""
+        migration = primitive("Migration", {"id": migration_id, **changes}, changes)
+        await self._rpc.of_object(context, migration, "save")
+
+    async def drop_migration_context(self, context: Context, uuid: str) -> None:
+        """End what routes external events to both hosts of a move; may be repeated."""
+        await self._rpc.of_object(context, primitive("Instance", {"uuid": uuid}, ()), "drop_migration_context")
+
     async def destroy_instance(self, context: Context, instance_id: int, uuid: str, host: str | None) -> None:
         """Mark the row deleted; may be repeated. Without a host it must have none above either."""
         instance = primitive("Instance", {"id": instance_id, "uuid": uuid, "host": host}, ())
@@ -258,6 +267,12 @@ class NovaConductor:
     async def delete_vifs(self, context: Context, uuid: str) -> None:
         """Drop all recorded ports of the instance; may be repeated."""
         await self._rpc.of_class(context, "VirtualInterface", "delete_by_instance_uuid", uuid)
+
+    async def delete_vif(self, context: Context, port_id: str) -> None:
+        """Delete the row of one card; none is fine."""
+        found = await self._rpc.of_class(context, "VirtualInterface", "get_by_uuid", port_id)
+        if found is not None:
+            await self._rpc.of_object(context, without_changes(found), "destroy")
 
     async def block_device_mappings(self, context: Context, uuid: str) -> list[dict[str, Any]]:
         """Return the instance's block devices."""

@@ -8,6 +8,7 @@ from bridge.edge.cloud_session import Answer, CloudSession
 from proto.errors import FaultCode, Refused, Unavailable
 
 MICROVERSION = "1.30"
+EVERYWHERE = frozenset({"VCPU", "MEMORY_MB", "DISK_GB"})  # resource classes no Placement lacks
 ATTEMPTS = 5  # when somebody else changes the same provider
 
 
@@ -17,6 +18,7 @@ class Placement:
     def __init__(self, session: CloudSession) -> None:
         self._session = session
         self._known: set[str] = set()  # trait names of this Placement
+        self._classes: set[str] = set(EVERYWHERE)  # its resource classes
 
     async def ensure_provider(self, uuid: str, name: str) -> None:
         """Make the provider exist under this name; Refused if another provider has the name."""
@@ -32,8 +34,13 @@ class Placement:
             )
 
     async def set_inventories(self, uuid: str, ours: Inventory) -> bool:
-        """Set our resource classes and keep all others; return whether anything had to be changed."""
+        """Set our resource classes and keep all others; return whether anything had to be changed.
+
+        CUSTOM_ classes are made; standard ones this Placement does not know are left out.
+        """
         path = f"/resource_providers/{uuid}/inventories"
+        known = await self._knowing_classes(ours)
+        ours = {name: values for name, values in ours.items() if name in known}
         for _ in range(ATTEMPTS):
             present = (await self._call("GET", path)).body
             wanted = {**present["inventories"], **ours}
@@ -63,6 +70,21 @@ class Placement:
     async def delete_allocations(self, consumer: str) -> None:
         """Give back all that an instance or migration holds, on every provider; nothing there is success."""
         await self._call("DELETE", f"/allocations/{consumer}", expect=(404,))
+
+    async def move_allocations(self, source: str, target: str) -> None:
+        """Give ``target`` what ``source`` holds instead of what it holds itself; a source of nothing is done before."""
+        for _ in range(ATTEMPTS):
+            theirs = (await self._call("GET", f"/allocations/{source}")).body
+            if not theirs["allocations"]:
+                return
+            mine = (await self._call("GET", f"/allocations/{target}")).body
+            moved = {key: theirs[key] for key in ("project_id", "user_id", "consumer_generation")}
+            allocations = {key: {"resources": value["resources"]} for key, value in theirs["allocations"].items()}
+            taken = {**moved, "consumer_generation": mine.get("consumer_generation"), "allocations": allocations}
+            body = {source: {**moved, "allocations": {}}, target: taken}
+            if (await self._call("POST", "/allocations", body=body, expect=(409,))).ok:
+                return
+        raise Unavailable(f"allocations of {source}: changed by others {ATTEMPTS} times in a row")
 
     async def consumers(self, uuid: str) -> list[str]:
         """Return the uuids of the instances and migrations that hold something of a provider."""
@@ -103,6 +125,17 @@ class Placement:
                 await self._call("PUT", f"/traits/{name}")
                 self._known.add(name)
         return frozenset(names) & self._known
+
+    async def _knowing_classes(self, names: Collection[str]) -> frozenset[str]:
+        """Return those of ``names`` that are resource classes here, after making the custom ones."""
+        if self._classes == EVERYWHERE and not EVERYWHERE.issuperset(names):
+            answer = await self._call("GET", "/resource_classes")
+            self._classes |= {entry["name"] for entry in answer.body["resource_classes"]}
+        for name in sorted(set(names) - self._classes):
+            if name.startswith("CUSTOM_"):
+                await self._call("PUT", f"/resource_classes/{name}")
+                self._classes.add(name)
+        return frozenset(names) & self._classes
 
     async def _call(self, method: str, path: str, *, body: Any = None, expect: tuple[int, ...] = ()) -> Answer:
         """Return the answer if it is a 2xx or expected; any other is a bug or a policy: Refused."""

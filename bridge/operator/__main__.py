@@ -49,8 +49,22 @@ async def _run(args: argparse.Namespace, parsing: argparse.ArgumentParser) -> in
                 return await commands.site_list(args, context)
             case "site show":
                 return await commands.site_show(args, context)
+            case "site set":
+                return await commands.site_set(args, parsing, context)
             case "site remove":
                 return await commands.site_remove(args, context)
+            case "network list":
+                return await commands.network_list(args, context)
+            case "image list":
+                return await commands.image_list(args, context)
+            case "flavor list":
+                return await commands.flavor_list(args, context)
+            case "flavor plan":
+                return await commands.flavor_plan(args, context)
+            case "flavor sync":
+                return await commands.flavor_sync(args, context)
+            case "capacity":
+                return await commands.capacity(args, context)
             case "instance list":
                 return await commands.instance_list(args, context)
             case "instance show":

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from bridge.core.records import CAPS
 from bridge.operator.output import FORMATS
 
 CONFIG_VARIABLE = "CASCADE_CONFIG_FILE"
@@ -27,6 +28,17 @@ def parser() -> argparse.ArgumentParser:
             required=True, metavar="COMMAND"
         )
     )
+    images = commands.add_parser("image", help="the images in the sites")
+    text = "images in the sites, and those on their way with percent and rate"
+    _formatted(_leaf(images.add_subparsers(required=True, metavar="COMMAND"), "list", "image list", text))
+    networks = commands.add_parser("network", help="the networks in use in the sites")
+    networks_commands = networks.add_subparsers(required=True, metavar="COMMAND")
+    _formatted(_leaf(networks_commands, "list", "network list", "networks with their sites; each copy is a segment"))
+    flavors = commands.add_parser("flavor", help="flavors and their versions")
+    _flavor(flavors.add_subparsers(required=True, metavar="COMMAND"))
+    capacity = _leaf(commands, "capacity", "capacity", "what the sites hold, and how many servers of a flavor fit now")
+    capacity.add_argument("flavor", nargs="?", metavar="FLAVOR", help="id or name above")
+    _formatted(capacity)
     check = _leaf(commands, "check", "check", "see whether the cascading cloud is set up for Cascade")
     _formatted(check)
     return top
@@ -51,10 +63,43 @@ def _site(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     show = _leaf(commands, "show", "site show", "one site")
     show.add_argument("site", metavar="NAME")
     _formatted(show)
+    change = _leaf(commands, "set", "site set", "change what was said of a site")
+    change.add_argument("site", metavar="NAME")
+    change.add_argument(
+        "--image-rate", type=_not_negative, metavar="MIB_S",
+        help="MiB/s of images on its link at most, both ways together; 0: as fast as it goes",
+    )  # fmt: skip
+    change.add_argument(
+        "--cap", type=_cap, action="append", metavar="vcpus|memory_mb|disk_gb=N|none",
+        help="offer at most so much above; repeat; takes the place of all former caps, `none` lifts them",
+    )  # fmt: skip
+    change.add_argument(
+        "--network", type=_mapping, action="append", metavar="ABOVE=SITE",
+        help="use a network of the site, by id or name, in the place of the one above with this id; repeat; "
+        "`ABOVE=` ends it",
+    )  # fmt: skip
+    _formatted(change)
     remove = _leaf(commands, "remove", "site remove", "give a site up: its hosts vanish above")
     remove.add_argument("site", metavar="NAME")
     remove.add_argument("--forget", action="store_true", help="although instances exist; lists what is left behind")
     _formatted(remove)
+
+
+def _flavor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _formatted(_leaf(commands, "list", "flavor list", "all flavors, and how far each site is with them"))
+    for name, text in (("plan", "what a sync would change; changes nothing"), ("sync", "bring sites up to date now")):
+        leaf = _leaf(commands, name, f"flavor {name}", text)
+        leaf.add_argument("--site", metavar="NAME")
+        _formatted(leaf)
+
+
+def _cap(text: str) -> tuple[str, int] | None:
+    name, _, value = text.partition("=")
+    if text == "none":
+        return None
+    if name not in CAPS or not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"not one of {', '.join(CAPS)} with a number, nor none: {text!r}")
+    return name, int(value)
 
 
 def _instance(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -64,6 +109,20 @@ def _instance(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     show = _leaf(commands, "show", "instance show", "the record of one instance")
     show.add_argument("uuid", metavar="UUID")
     _formatted(show)
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    above, separator, here = text.partition("=")
+    if not above or not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form ABOVE=SITE")
+    return above, here
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+    return number
 
 
 def _leaf(

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.operator.context import Context
 from bridge.operator.output import listing, record
@@ -72,6 +72,23 @@ def _complain_of_nats(views: "list[SiteView]") -> None:
         say(f"waiting and pending are not known: {text}")
 
 
+async def site_set(args: argparse.Namespace, parser: argparse.ArgumentParser, context: Context) -> int:
+    """Change the spec of a site."""
+    from bridge.operator import site_set as setting
+
+    fields = {"image_rate": args.image_rate}
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    if args.cap is not None:
+        given["caps"] = dict(cap for cap in args.cap if cap is not None)
+    if not given and not args.network:
+        parser.error("site set: say what to change")
+    spec = await setting.change(context, args.site, given, dict(args.network or ()))
+    if args.network:
+        given["networks"] = spec.networks
+    print(record({"name": args.site, **given}, args.format))
+    return 0
+
+
 async def site_remove(args: argparse.Namespace, context: Context) -> int:
     """Give a site up."""
     from bridge.operator import site_remove as removing
@@ -90,6 +107,56 @@ async def site_remove(args: argparse.Namespace, context: Context) -> int:
     if report.records:
         say("servers of these records may live on in the site, tagged cascade:<uuid>")
     say("stop its agent; the site's NATS credential stays valid until the account revokes it")
+    return 0
+
+
+async def network_list(args: argparse.Namespace, context: Context) -> int:
+    """Show the networks in use in sites."""
+    from bridge.operator import network_view
+
+    print(listing(await network_view.rows(context), network_view.COLUMNS, args.format))
+    return 0
+
+
+async def image_list(args: argparse.Namespace, context: Context) -> int:
+    """Show the images in the sites and on their way."""
+    from bridge.operator import image_view
+
+    print(listing(await image_view.rows(context), image_view.COLUMNS, args.format))
+    return 0
+
+
+async def flavor_list(args: argparse.Namespace, context: Context) -> int:
+    """Show the versions of all flavors, and how far each site is with them."""
+    from bridge.operator import flavor_view
+
+    rows, columns = await flavor_view.rows(context)
+    print(listing(rows, columns, args.format))
+    return 0
+
+
+async def flavor_plan(args: argparse.Namespace, context: Context) -> int:
+    """Show what a sync would change."""
+    from bridge.operator import flavor_view
+
+    print(listing(await flavor_view.plan(context, args.site), flavor_view.PLAN_COLUMNS, args.format))
+    return 0
+
+
+async def flavor_sync(args: argparse.Namespace, context: Context) -> int:
+    """Bring sites up to date; 1 if one of them lacks something after that."""
+    from bridge.operator import flavor_sync as syncing
+
+    results = await syncing.sync(context, args.site)
+    print(listing([result.row() for result in results], syncing.COLUMNS, args.format))
+    return int(any(result.trouble or result.failed for result in results))
+
+
+async def capacity(args: argparse.Namespace, context: Context) -> int:
+    """Show what the sites hold."""
+    from bridge.operator import capacity_view
+
+    print(listing(await capacity_view.rows(context, args.flavor), capacity_view.COLUMNS, args.format))
     return 0
 
 

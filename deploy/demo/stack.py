@@ -85,9 +85,13 @@ class Stack:
         self.bridge_conf.touch(mode=0o600)
         self.bridge_conf.write_text(own + self.middle.config.read_text())
         for site in SITES:
-            bundle = self.bundle(site)
-            text = f"[site]\nbundle = {bundle}\ncloud = {site}-agent\n\n[nats]\nservers = {self.middle.nats.url}\n"
-            self.agent_conf(site).write_text(text)
+            self.write_agent_configuration(site)
+
+    def write_agent_configuration(self, site: str) -> None:
+        """Write the file of one site's agent; needs the middle."""
+        bundle = self.bundle(site)
+        text = f"[site]\nbundle = {bundle}\ncloud = {site}-agent\n\n[nats]\nservers = {self.middle.nats.url}\n"
+        self.agent_conf(site).write_text(text)
 
     def agent_conf(self, site: str) -> Path:
         """Options of a site's agent."""
@@ -142,13 +146,13 @@ class Stack:
             f"the sites are not online; see {self.log('bridge').parent}",
         )
 
-    def wait_enabled(self) -> None:
-        """Return when Nova above may schedule to every site."""
+    def wait_enabled(self, *sites: str) -> None:
+        """Return when Nova above may schedule to these sites."""
         arguments = ("compute", "service", "list", "--service", "nova-compute", "-f", "json")
 
         def enabled() -> bool:
             listed = {row["Host"]: row for row in json.loads(self.client(TOP, *arguments))}
-            return all(listed.get(site, {}).get("Status") == "enabled" for site in SITES)
+            return all(listed.get(site, {}).get("Status") == "enabled" for site in sites)
 
         wait(enabled, ONLINE, f"Nova above does not use the sites; see {self.log('bridge')}")
 

@@ -63,14 +63,19 @@ def enrol(stack: Stack, zone: str) -> None:
             _withdraw(stack, site, present[0])
             present = []
         if not present:
-            stack.bundle(site).unlink(missing_ok=True)
-            stack.cascade(
-                "site", "add", site, "--availability-zone", wanted, "--bundle", str(stack.bundle(site)),
-                "--nats-server", stack.middle.nats.url, "--wait", str(REGISTER_TIMEOUT),
-            )  # fmt: skip
+            add_site(stack, site, wanted)
         stack.start(site)
     stack.wait_online()
-    stack.wait_enabled()
+    stack.wait_enabled(*SITES)
+
+
+def add_site(stack: Stack, site: str, zone: str) -> None:
+    """Enrol one site under a zone of the cascading cloud; its agent is not started."""
+    stack.bundle(site).unlink(missing_ok=True)
+    stack.cascade(
+        "site", "add", site, "--availability-zone", zone, "--bundle", str(stack.bundle(site)),
+        "--nats-server", stack.middle.nats.url, "--wait", str(REGISTER_TIMEOUT),
+    )  # fmt: skip
 
 
 def _withdraw(stack: Stack, site: str, zone: str) -> None:

@@ -1,11 +1,13 @@
 """What an HTTP answer of a site's API means to us."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from proto.errors import CascadeError, FaultCode, Refused, Unavailable
 
 _LONGEST_MESSAGE = 500  # characters
+_MARKUP = re.compile(r"<(head|style).*?</\1>|<[^>]*>", re.DOTALL)  # Glance answers in HTML
 _BUSY = ("task_state", "retry your request", "try again")
 _SITE_WAITS = 30.0  # s between two tries with refused credentials
 
@@ -52,7 +54,7 @@ def refuse_not_now(answer: Answer, what: str) -> None:
     """Raise Unavailable if the answer says nothing of the request itself, only that it cannot be taken now."""
     if answer.status == 401:
         raise Unavailable(f"{what}: the site refuses the agent's credentials: {answer.message}", _SITE_WAITS)
-    if answer.status == 429 or answer.status >= 500:
+    if answer.status == 429 or (answer.status >= 500 and not is_full(answer)):
         raise Unavailable(f"{what}: the site answers {answer.status}: {answer.message}")
 
 
@@ -61,15 +63,23 @@ def is_locked(answer: Answer) -> bool:
     return answer.status == 409 and "locked" in answer.message.lower()
 
 
+def is_full(answer: Answer) -> bool:
+    """Whether a store has no room for what was sent; Glance says so in several ways, and waiting does not mend it."""
+    lower = answer.message.lower()
+    if answer.status in (500, 503):
+        return "storage media" in lower or "no space left" in lower or "disk full" in lower
+    return answer.status in (413, 507)
+
+
 def _is_quota(answer: Answer, lower: str) -> bool:
-    if answer.status == 413:
+    if is_full(answer):
         return True
     return answer.status in (403, 409) and ("quota" in lower or "exceed" in lower)
 
 
 def _words(body: Any) -> str:
     if isinstance(body, str):
-        return body.strip()
+        return " ".join(_MARKUP.sub(" ", body).split())
     if not isinstance(body, dict):
         return ""
     if isinstance(body.get("errors"), list) and body["errors"]:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from proto.errors import FaultCode, Refused
-from proto.messages import Command, PortSpec, ServerSecrets, ServerSpec
+from proto.messages import Command, DiskSpec, PortSpec, ServerSecrets, ServerSpec
 from site_agent.core import identity
 
 # Hints that name something of the cloud above (instances, groups, hosts, cells), which means nothing in a site.
 _HINTS_OF_ABOVE = frozenset({
-    "group", "same_host", "different_host", "query", "target_cell", "build_near_host_ip", "cidr", "reservation",
+    "build_near_host_ip", "cidr", "different_cell", "different_host", "group", "query", "reservation", "same_host",
+    "target_cell",
 })  # fmt: skip
+_HOSTNAME = (2, 90)  # Nova takes the guest's hostname from the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ def refuse_what_cannot_be_made(spec: ServerSpec, secrets: ServerSecrets) -> None
         raise Refused(FaultCode.REJECTED, "Nova dropped file injection (personality); use user data instead")
 
 
-def request_body(command: Command, spec: ServerSpec, secrets: ServerSecrets, ids: SiteIds) -> dict[str, Any]:
+def request_body(
+    command: Command, spec: ServerSpec, secrets: ServerSecrets, ids: SiteIds, microversion: str
+) -> dict[str, Any]:
     """Return the body of POST /servers (microversion 2.52 and above); identity and generation are in its tags."""
     server: dict[str, Any] = {
         "name": spec.name,
@@ -49,6 +53,9 @@ def request_body(command: Command, spec: ServerSpec, secrets: ServerSecrets, ids
         "user_data": secrets.user_data,
         "adminPass": secrets.admin_password,
         "config_drive": spec.config_drive or None,
+        "OS-DCF:diskConfig": spec.disk_config,
+        "hostname": spec.hostname if speaks(microversion, _HOSTNAME) else None,
+        "block_device_mapping_v2": _disks(spec, ids.image),
     }
     server.update({key: value for key, value in optional.items() if value is not None})
     hints = site_hints(spec.scheduler_hints)
@@ -58,6 +65,37 @@ def request_body(command: Command, spec: ServerSpec, secrets: ServerSecrets, ids
 def site_hints(hints: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hints a site may see: those of its own filters, none that names something above or is Nova's own."""
     return {key: value for key, value in hints.items() if key not in _HINTS_OF_ABOVE and not key.startswith("_")}
+
+
+def speaks(microversion: str, wanted: tuple[int, int]) -> bool:
+    """Whether a microversion is at least the wanted one."""
+    major, _, minor = microversion.partition(".")
+    return (int(major), int(minor)) >= wanted
+
+
+def _disks(spec: ServerSpec, image: str) -> list[dict[str, Any]] | None:
+    """Return the block devices, None where Nova's own choice for an image is what was asked for."""
+    if all(disk == DiskSpec(0, None, device_type=disk.device_type) for disk in spec.disks):
+        return None
+    return [_disk(disk, image) for disk in spec.disks]
+
+
+def _disk(disk: DiskSpec, image: str) -> dict[str, Any]:
+    fields = {
+        "volume_size": disk.size,
+        "guest_format": disk.guest_format,
+        "device_type": disk.device_type,
+        "disk_bus": disk.disk_bus,
+        "tag": disk.tag,
+    }
+    source = {"source_type": "image", "uuid": image} if disk.boot_index == 0 else {"source_type": "blank"}
+    return {
+        **source,
+        "destination_type": "local",
+        "boot_index": disk.boot_index,
+        "delete_on_termination": True,
+        **{key: value for key, value in fields.items() if value is not None},
+    }
 
 
 def _card(port: PortSpec, made: str) -> dict[str, str]:

@@ -1,13 +1,17 @@
 """The names and tags by which this site's resources are recognised as ours; they are the agent's only memory."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from proto.messages import FlavorSpec, KeypairSpec
 
 _TAG = "cascade:"
 _GENERATION_TAG = "cascade-generation:"
+_REVISION_TAG = "cascade-revision:"
 _NAME = "cascade-"
+_FLAVOR_ID = re.compile(rf"{_NAME}(?P<name>.+)-v(?P<version>\d{{1,9}})")
+_TEXT_DIGITS = 12
 _LONGEST_NAME = 200  # characters; Nova and Glance take 255
 
 
@@ -19,6 +23,17 @@ def tag(identity: str) -> str:
 def generation_tag(generation: int) -> str:
     """Tag of a server that names the command which created it."""
     return f"{_GENERATION_TAG}{generation}"
+
+
+def revision_tag(revision: int) -> str:
+    """Tag of a security group that names the revision above whose rules it has."""
+    return f"{_REVISION_TAG}{revision}"
+
+
+def revision_of(tags: Iterable[str]) -> int:
+    """The revision these tags name; -1 for a group whose rules were never complete."""
+    numbers = [text[len(_REVISION_TAG) :] for text in tags if text.startswith(_REVISION_TAG)]
+    return next((int(number) for number in numbers if number.isdecimal()), -1)
 
 
 def is_ours(description: str | None) -> bool:
@@ -39,15 +54,44 @@ def generation_of(tags: Iterable[str]) -> int:
 
 def flavor_id(spec: FlavorSpec) -> str:
     """Name and id of one version of a flavor in the site; Nova above allows the same characters in ids as below."""
-    return _short(f"{_NAME}{spec.flavor_id}", f"-v{spec.version}")
+    return _flavor_id(spec.flavor_id, spec.version)
+
+
+def flavor_of(here: str, description: str | None) -> tuple[str, int] | None:
+    """Return flavor id above and version of a flavor in the site, None if it is not one we made.
+
+    The description says which flavor above it stands for. Novas before 2.55 show none: there the id must do, which
+    does not tell for very long ones.
+    """
+    match = _FLAVOR_ID.fullmatch(here)
+    if match is None or (description and not is_ours(description)):
+        return None
+    source = description.removeprefix(_TAG) if description else match["name"]
+    version = int(match["version"])
+    return (source, version) if here == _flavor_id(source, version) else None
+
+
+def _flavor_id(source: str, version: int) -> str:
+    return _short(f"{_NAME}{source}", f"-v{version}")
 
 
 def keypair_name(spec: KeypairSpec) -> str:
-    """Name of a keypair in the site: the same key has the same name, whoever brings it."""
-    return _short(f"{_NAME}{spec.fingerprint.replace(':', '')}", "" if spec.type == "ssh" else f"-{spec.type}")
+    """Name of a keypair in the site: the same key has the same name, whoever brings it under whatever name."""
+    return keypair_named(spec.fingerprint, spec.type, spec.public_key)
+
+
+def keypair_named(fingerprint: str, kind: str, public_key: str) -> str:
+    """Name that we give to a keypair; one of another name is not of our making.
+
+    The text is part of it: guests see all of it, and two tenants' texts of one key may end in different comments.
+    """
+    text = hashlib.sha256(public_key.strip().encode()).hexdigest()[:_TEXT_DIGITS]
+    return _short(f"{_NAME}{fingerprint.replace(':', '')}-{text}", "" if kind == "ssh" else f"-{kind}")
 
 
 def _short(text: str, ending: str) -> str:
-    if len(text) + len(ending) <= _LONGEST_NAME:
-        return text + ending
-    return f"{_NAME}{hashlib.sha256(text.encode()).hexdigest()}{ending}"
+    return text + ending if len(text) + len(ending) <= _LONGEST_NAME else _hashed(text) + ending
+
+
+def _hashed(text: str) -> str:
+    return f"{_NAME}{hashlib.sha256(text.encode()).hexdigest()}"

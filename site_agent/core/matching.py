@@ -7,7 +7,12 @@ from typing import Any
 
 from proto.messages import FlavorSpec, ImageSpec, SubnetSpec
 
-IMAGE_PROPERTY = "cascade_image_id"
+IMAGE_PROPERTY = "cascade_image_id"  # the image above that it stands for
+# The image above it was carried from, and the spool that carried it. Nova gives them to snapshots of its servers too.
+CARRIED_PROPERTY = "cascade_carried"
+CARRIER_PROPERTY = "cascade_carrier"
+SNAPSHOT_PROPERTY = "cascade_snapshot"  # the image above that the site's Nova made it for
+SNAPSHOT_SERVER_PROPERTY = "cascade_server"  # the site's server it was taken of
 # Properties Glance keeps for itself or that say where an image came from; they are never carried.
 _OWN_PROPERTIES = ("os_glance_", "os_hash_", "owner_specified.", "cascade_")
 _OWN_NAMES = frozenset({
@@ -40,6 +45,28 @@ class Image:
     disk_format: str
     created: str
     properties: Mapping[str, str]
+    name: str = ""
+    size: int = 0  # bytes
+    container_format: str = ""
+
+    @property
+    def half(self) -> bool:
+        """Whether its content is not there yet."""
+        return self.status in ("queued", "saving", "uploading", "importing")
+
+
+def was_carried(image: Image) -> bool:
+    """Whether the agent made it for an image above; a snapshot that only inherited our properties was not."""
+    made_by_nova = any(image.properties.get(name) for name in ("instance_uuid", "base_image_ref"))
+    return bool(image.properties.get(CARRIED_PROPERTY)) and not made_by_nova
+
+
+def is_snapshot(image: Image, server_id: str = "") -> bool:
+    """Whether the site's Nova took it on our command (of that server); a snapshot of a server made of one is not."""
+    properties = image.properties
+    ours = properties.get(SNAPSHOT_PROPERTY, "") == properties.get(IMAGE_PROPERTY) and SNAPSHOT_PROPERTY in properties
+    taken_of = properties.get(SNAPSHOT_SERVER_PROPERTY)
+    return ours and taken_of == properties.get("instance_uuid") and server_id in ("", taken_of)
 
 
 def flavor_difference(wanted: FlavorSpec, found: Flavor) -> str:

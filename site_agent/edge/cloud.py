@@ -7,11 +7,11 @@ than all the rest of a boot).
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, BinaryIO
 
 import keystoneauth1.exceptions as errors
 import msgspec
@@ -62,6 +62,7 @@ class Cloud:
         self.user_id = str(session.get_user_id())
         self.microversion = ""  # of Nova
         self.clock_offset = 0.0  # s, the site's clock minus ours, at least
+        self.is_admin = False  # has the role that Nova takes for an administrator's unless its policy says otherwise
 
     @classmethod
     async def connect(cls, entry: str, timeout: float, threads: int) -> "Cloud":
@@ -84,8 +85,9 @@ class Cloud:
             session.session.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=threads))
         cloud = cls(session, _endpoints(region), timeout, threads)
         cloud.microversion = _nova_version(region)
-        issued = seconds(session.auth.get_access(session)._data["token"]["issued_at"])
-        cloud.clock_offset = (issued or 0.0) - time.time()
+        access = session.auth.get_access(session)
+        cloud.is_admin = "admin" in access.role_names
+        cloud.clock_offset = (seconds(access._data["token"]["issued_at"]) or 0.0) - time.time()
         return cloud
 
     def offers(self, service: Service) -> bool:
@@ -113,20 +115,18 @@ class Cloud:
         options["headers"] = self._headers(service, "application/json", microversion)
         return await self._send(service, method, path, options)
 
-    async def upload(self, path: str, chunks: AsyncIterator[bytes]) -> Answer:
-        """PUT a stream to Glance, never more than a chunk of it in memory; errors of ``chunks`` come through."""
-        loop = asyncio.get_running_loop()
-
-        async def following() -> bytes:
-            return await anext(chunks, b"")
-
-        def body() -> Iterator[bytes]:
-            while chunk := asyncio.run_coroutine_threadsafe(following(), loop).result():
-                yield chunk
-
-        options: dict[str, Any] = {"data": body(), "timeout": (CONNECT_TIMEOUT, UPLOAD_TIMEOUT), "allow_reauth": False}
+    async def upload(self, path: str, content: BinaryIO) -> Answer:
+        """PUT a file to Glance, never more than a block of it in memory; the answer may say that the store is full."""
+        options: dict[str, Any] = {"data": content, "timeout": (CONNECT_TIMEOUT, UPLOAD_TIMEOUT), "allow_reauth": False}
         options["headers"] = self._headers(Service.IMAGE, "application/octet-stream")
         return await self._send(Service.IMAGE, "PUT", path, options)
+
+    async def download(self, path: str, offset: int, length: int) -> Answer:
+        """GET ``length`` bytes of a file in Glance as the answer's body; Unavailable if it would send all of it."""
+        options: dict[str, Any] = {"timeout": self._timeout, "stream": True}
+        options["headers"] = self._headers(Service.IMAGE, "application/json")
+        options["headers"] |= {"Accept": "application/octet-stream", "Range": f"bytes={offset}-{offset + length - 1}"}
+        return await self._send(Service.IMAGE, "GET", path, options)
 
     def close(self) -> None:
         """Take no further request; do not wait for those under way."""
@@ -168,7 +168,18 @@ class Cloud:
 
 def _call(session: Any, url: str, method: str, options: dict[str, Any]) -> Answer:
     reply = session.request(url, method, raise_exc=False, log=False, redirect=False, **options)
+    if options.get("stream"):
+        return _streamed(reply)
     return Answer(reply.status_code, _decoded(reply.content), _date(reply.headers.get("Date")))
+
+
+def _streamed(reply: Any) -> Answer:
+    """Take a part of a file; one that comes whole is not read."""
+    with reply:
+        if reply.status_code == 200:
+            raise Unavailable("the site's Glance, or a proxy before it, ignores Range: images cannot be read", 60.0)
+        body = reply.content if reply.status_code == 206 else _decoded(reply.content)
+        return Answer(reply.status_code, body)
 
 
 def _decoded(content: bytes) -> Any:

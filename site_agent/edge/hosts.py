@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from site_agent.core.answers import checked
-from site_agent.core.capacity import Provider, effective
+from site_agent.core.capacity import Provider, effective, used
 from site_agent.edge.cloud import Cloud, Service
 
 # Newer listings of hypervisors ask every host for its uptime (2.88); this one has uuids and costs one query.
@@ -46,14 +46,18 @@ class Hosts:
         """Return what one provider has, how much of it is used, and its traits."""
         path = f"/resource_providers/{name.uuid}"
         inventories = await self._get(Service.PLACEMENT, f"{path}/inventories")
-        usages = await self._get(Service.PLACEMENT, f"{path}/usages")
+        allocations = await self._get(Service.PLACEMENT, f"{path}/allocations")
         traits = await self._get(Service.PLACEMENT, f"{path}/traits")
+        consumers = {uuid: entry["resources"] for uuid, entry in allocations["allocations"].items()}
+        found: dict[str, dict[str, Any]] = inventories["inventories"]
         return Provider(
             uuid=name.uuid,
             root=name.root,
-            capacity={kind: effective(inventory) for kind, inventory in inventories["inventories"].items()},
-            used=usages["usages"],
+            capacity={kind: effective(inventory) for kind, inventory in found.items()},
+            used=used(consumers),
             traits=frozenset(traits["traits"]),
+            allocations=consumers,
+            largest={kind: inventory["max_unit"] for kind, inventory in found.items() if "max_unit" in inventory},
         )
 
     async def _get(self, service: Service, path: str, microversion: str | None = None) -> dict[str, Any]:

@@ -1,12 +1,18 @@
 """Images of the site's Glance."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 from proto.errors import FaultCode
 from proto.messages import ImageSpec
 from site_agent.core.answers import checked
-from site_agent.core.matching import IMAGE_PROPERTY, Image
+from site_agent.core.matching import (
+    CARRIED_PROPERTY,
+    CARRIER_PROPERTY,
+    IMAGE_PROPERTY,
+    SNAPSHOT_PROPERTY,
+    Image,
+)
 from site_agent.edge.cloud import Cloud, Service
 
 
@@ -24,11 +30,21 @@ class Images:
         """Return the images that say they are the copy of an image above, finished or not."""
         return await self._list(**{IMAGE_PROPERTY: image_id})
 
-    async def create(self, spec: ImageSpec, properties: Mapping[str, str]) -> str:
+    async def snapshots(self, image_id: str) -> list[Image]:
+        """Return the images that were taken in this site for an image above, finished or not."""
+        return await self._list(**{SNAPSHOT_PROPERTY: image_id})
+
+    async def newest(self, limit: int) -> list[Image]:
+        """Return the project's newest images, at most ``limit`` (1000 at the most)."""
+        return await self._list(owner=self._cloud.project_id, sort="created_at:desc", limit=limit)
+
+    async def create(self, spec: ImageSpec, properties: Mapping[str, str], carrier: str) -> str:
         """Make an empty private image and return its id; Refused(IMAGE) if Glance does not take it as it is."""
         body: dict[str, Any] = {
             **properties,
             IMAGE_PROPERTY: spec.image_id,
+            CARRIED_PROPERTY: spec.image_id,
+            CARRIER_PROPERTY: carrier,
             "name": spec.name,
             "disk_format": spec.disk_format,
             "container_format": spec.container_format,
@@ -39,10 +55,15 @@ class Images:
         answer = await self._cloud.request(Service.IMAGE, "POST", "/images", json=body)
         return str(checked(answer, FaultCode.IMAGE)["id"])
 
-    async def upload(self, image_id: str, chunks: AsyncIterator[bytes]) -> None:
-        """Fill an image from a stream; errors of the stream come through and leave a half image."""
-        answer = await self._cloud.upload(f"/images/{image_id}/file", chunks)
+    async def upload(self, image_id: str, content: BinaryIO) -> None:
+        """Fill an image from a file; what fails leaves a half image. Refused(QUOTA) if the store is full."""
+        answer = await self._cloud.upload(f"/images/{image_id}/file", content)
         checked(answer, FaultCode.IMAGE)
+
+    async def chunk(self, image_id: str, offset: int, length: int) -> bytes:
+        """Return bytes of an image's content."""
+        answer = await self._cloud.download(f"/images/{image_id}/file", offset, length)
+        return bytes(checked(answer, FaultCode.IMAGE))
 
     async def get(self, image_id: str) -> Image | None:
         """Return one image, or None."""
@@ -55,8 +76,8 @@ class Images:
         if answer.status != 404:
             checked(answer, FaultCode.IMAGE)
 
-    async def _list(self, **query: str) -> list[Image]:
-        params = {"limit": 100, **query}
+    async def _list(self, **query: str | int) -> list[Image]:
+        params: dict[str, Any] = {"limit": 100, **query}
         answer = await self._cloud.request(Service.IMAGE, "GET", "/images", params=params)
         return [_image(document) for document in checked(answer)["images"]]
 
@@ -69,5 +90,8 @@ def _image(document: Mapping[str, Any]) -> Image:
         hash_value=document.get("os_hash_value") or "",
         disk_format=document.get("disk_format") or "",
         created=document.get("created_at") or "",
+        name=document.get("name") or "",
+        size=document.get("size") or 0,
+        container_format=document.get("container_format") or "",
         properties={key: value for key, value in document.items() if isinstance(value, str)},
     )

@@ -1,6 +1,7 @@
-"""Networks, subnets and ports of the site's Neutron."""
+"""Networks, subnets, ports and security groups of the site's Neutron."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +9,13 @@ from proto.errors import FaultCode
 from site_agent.core.answers import Answer, checked
 from site_agent.edge.cloud import Cloud, Service
 
+RULES_OF_ONE_CALL = 100
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A network, subnet or port: its id and what Neutron says of it."""
+    """A network, subnet, port or security group: its id and what Neutron says of it."""
 
     id: str
     tags: frozenset[str]
@@ -20,24 +24,31 @@ class Resource:
 
 
 class Networks:
-    """Neutron as far as a boot needs it. ``kind`` is a collection: networks, subnets or ports."""
+    """Neutron as far as servers need it. ``kind`` is a collection: networks, subnets, ports or security-groups."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._extensions: frozenset[str] | None = None
 
-    async def has(self, extension: str) -> bool:
-        """Whether the site's Neutron has an extension; read once, a restart of the agent reads anew."""
+    async def extensions(self) -> frozenset[str]:
+        """Return the aliases of the site's extensions; read once, a restart of the agent reads anew."""
         if self._extensions is None:
             answer = await self._cloud.request(Service.NETWORK, "GET", "/extensions", params={"fields": "alias"})
             self._extensions = frozenset(entry["alias"] for entry in checked(answer)["extensions"])
-        return extension in self._extensions
+        return self._extensions
+
+    async def has(self, extension: str) -> bool:
+        """Whether the site's Neutron has an extension."""
+        return extension in await self.extensions()
 
     async def find(self, kind: str, **query: str) -> list[Resource]:
         """Return the resources of the agent's project that match a query, oldest first."""
-        params = {"project_id": self._cloud.project_id, **query}
-        answer = await self._cloud.request(Service.NETWORK, "GET", f"/{kind}", params=params)
-        found = [_resource(document) for document in checked(answer)[kind]]
+        return await self.find_visible(kind, project_id=self._cloud.project_id, **query)
+
+    async def find_visible(self, kind: str, **query: str) -> list[Resource]:
+        """Return the resources of any project that match a query and that the agent's user may see, oldest first."""
+        answer = await self._cloud.request(Service.NETWORK, "GET", f"/{kind}", params=query)
+        found = [_resource(document) for document in checked(answer)[_plural(kind)]]
         return sorted(found, key=lambda resource: (resource.created, resource.id))
 
     async def create(self, kind: str, identity: str, fields: Mapping[str, Any]) -> Answer:
@@ -46,16 +57,21 @@ class Networks:
         Neutron takes no tags in the call (the extension ``tag-creation`` is something else), and a tag added after it
         may be missing after a crash: the description is what an earlier try is known by.
         """
-        body = {kind[:-1]: {**fields, "description": identity}}
+        body = {_singular(kind): {**fields, "description": identity}}
         return await self._cloud.request(Service.NETWORK, "POST", f"/{kind}", json=body)
 
     async def add_tag(self, kind: str, resource_id: str, tag: str) -> None:
         """Make sure a resource has a tag."""
         checked(await self._cloud.request(Service.NETWORK, "PUT", f"/{kind}/{resource_id}/tags/{tag}"))
 
+    async def set_tags(self, kind: str, resource_id: str, tags: Iterable[str]) -> None:
+        """Replace all tags of a resource."""
+        body = {"tags": sorted(tags)}
+        checked(await self._cloud.request(Service.NETWORK, "PUT", f"/{kind}/{resource_id}/tags", json=body))
+
     async def update(self, kind: str, resource_id: str, fields: Mapping[str, Any]) -> None:
-        """Change some fields."""
-        body = {kind[:-1]: fields}
+        """Change some fields; Refused(NETWORK) if the site does not let us."""
+        body = {_singular(kind): fields}
         answer = await self._cloud.request(Service.NETWORK, "PUT", f"/{kind}/{resource_id}", json=body)
         checked(answer, FaultCode.NETWORK)
 
@@ -65,10 +81,38 @@ class Networks:
         if answer.status != 404:
             checked(answer, FaultCode.NETWORK)
 
+    async def add_rules(self, rules: list[dict[str, Any]]) -> set[str]:
+        """Add rules to security groups; returns the ids of those that were there, in the site's own spelling."""
+        there: set[str] = set()
+        for begin in range(0, len(rules), RULES_OF_ONE_CALL):
+            some = rules[begin : begin + RULES_OF_ONE_CALL]
+            if (await self._add_rules(some)) is not None:  # all or none: one by one shows which
+                told = [await self._add_rules([rule]) for rule in some]
+                there |= {rule_id for rule_id in told if rule_id}
+        return there
+
+    async def _add_rules(self, rules: list[dict[str, Any]]) -> str | None:
+        """Return None if all were added, else the id of the rule that forbids it."""
+        body = {"security_group_rules": rules}
+        answer = await self._cloud.request(Service.NETWORK, "POST", "/security-group-rules", json=body)
+        if answer.status == 409 and "RuleExists" in answer.message:
+            found = _ID.search(answer.message)
+            return found.group() if found else ""
+        checked(answer, FaultCode.NETWORK)
+        return None
+
 
 def made(answer: Answer, kind: str) -> Resource:
     """Return what a successful ``create`` made; raise what a refusal means."""
-    return _resource(checked(answer, FaultCode.NETWORK)[kind[:-1]])
+    return _resource(checked(answer, FaultCode.NETWORK)[_singular(kind)])
+
+
+def _plural(kind: str) -> str:
+    return kind.replace("-", "_")
+
+
+def _singular(kind: str) -> str:
+    return _plural(kind)[:-1]
 
 
 def _resource(document: Mapping[str, Any]) -> Resource:

@@ -112,6 +112,34 @@ class Servers:
             raise Refused(FaultCode.MISSING, answer.message)
         return str(checked(answer)["output"] or "")
 
+    async def ports(self, server_id: str) -> list[str]:
+        """Return the ids of the ports plugged into a server; none if it is gone."""
+        answer = await self._cloud.request(Service.COMPUTE, "GET", f"/servers/{server_id}/os-interface")
+        if answer.status == 404:
+            return []
+        return [str(card["port_id"]) for card in checked(answer)["interfaceAttachments"]]
+
+    async def attach(self, server_id: str, port_id: str, tag: str | None) -> None:
+        """Plug a port in, and return when it is; Refused with the site's reason."""
+        body = {"interfaceAttachment": {"port_id": port_id, **({"tag": tag} if tag else {})}}
+        path = f"/servers/{server_id}/os-interface"
+        checked(await self._cloud.request(Service.COMPUTE, "POST", path, json=body))
+
+    async def detach(self, server_id: str, port_id: str) -> None:
+        """Begin to unplug a port; one that is not plugged in is fine."""
+        answer = await self._cloud.request(Service.COMPUTE, "DELETE", f"/servers/{server_id}/os-interface/{port_id}")
+        if answer.status != 404:
+            checked(answer)
+
+    async def vnc_console(self, server_id: str, kind: str) -> str:
+        """Return the URL of a new VNC console; Refused if the site has none or the server is not running."""
+        path = f"/servers/{server_id}/remote-consoles"
+        body = {"remote_console": {"protocol": "vnc", "type": kind or "novnc"}}
+        answer = await self._cloud.request(Service.COMPUTE, "POST", path, json=body)
+        if answer.status == 404:
+            raise Refused(FaultCode.MISSING, answer.message)
+        return str(checked(answer)["remote_console"]["url"])
+
     async def actions(self, server_id: str) -> list[Action]:
         """Return the server's instance actions, newest first; none if the server is gone."""
         answer = await self._cloud.request(Service.COMPUTE, "GET", f"/servers/{server_id}/os-instance-actions")

@@ -8,11 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from proto.messages import Command, Query, Reply
 from proto.operations import Verb
-from site_agent.handlers.console import console_output
+from site_agent.handlers.console import console_output, vnc_console
 from site_agent.handlers.create import create
 from site_agent.handlers.delete import delete
-from site_agent.handlers.power import start, stop
+from site_agent.handlers.interface import attach_interface, detach_interface
+from site_agent.handlers.power import SOUGHT, power
 from site_agent.handlers.reboot import reboot
+from site_agent.handlers.rebuild import rebuild, rescue, set_admin_password
+from site_agent.handlers.resize import confirm_resize, resize, revert_resize
+from site_agent.handlers.snapshot import snapshot
 from site_agent.site import Site
 
 Handler = Callable[[Site, Command, bool], Awaitable[None]]  # (site, command, was it delivered before)
@@ -21,10 +25,19 @@ QueryHandler = Callable[[Site, Query], Awaitable[Reply]]
 COMMANDS: Mapping[Verb, Handler] = {
     Verb.CREATE: create,
     Verb.DELETE: delete,
-    Verb.STOP: stop,
-    Verb.START: start,
+    **dict.fromkeys(SOUGHT, power),
     Verb.REBOOT: reboot,
+    Verb.REBUILD: rebuild,
+    Verb.RESCUE: rescue,
+    Verb.SET_ADMIN_PASSWORD: set_admin_password,
+    Verb.ATTACH_INTERFACE: attach_interface,
+    Verb.DETACH_INTERFACE: detach_interface,
+    Verb.RESIZE: resize,
+    Verb.CONFIRM_RESIZE: confirm_resize,
+    Verb.REVERT_RESIZE: revert_resize,
+    Verb.SNAPSHOT: snapshot,
 }
 QUERIES: Mapping[Verb, QueryHandler] = {
     Verb.CONSOLE_OUTPUT: console_output,
+    Verb.VNC_CONSOLE: vnc_console,
 }

@@ -5,10 +5,10 @@ from typing import Any
 
 from proto import codec, failpoints, subjects
 from proto.errors import CascadeError, FaultCode, Malformed, Refused, Unavailable
-from proto.messages import Ask, Command, NetworkSpec, PortSpec, Reply, ServerSecrets, ServerSpec
+from proto.messages import Ask, Command, Reply, ServerSecrets, ServerSpec
 from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
 from site_agent.resources import flavor, image, keypair, network
-from site_agent.resources.port import ensure_port
+from site_agent.resources.port import ensure_ports
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
@@ -69,13 +69,17 @@ async def _existing(site: Site, command: Command) -> str:
 async def _made(site: Site, command: Command, spec: ServerSpec, secrets: ServerSecrets) -> str:
     """POST the server; once more with everything looked at anew if the site does not know what we remembered."""
     try:
-        return await _posted(site, command, request_body(command, spec, secrets, await _ids(site, command, spec)))
+        return await _posted(site, command, await _body(site, command, spec, secrets))
     except Refused as error:
         if error.code is not FaultCode.REJECTED:
             raise
         LOG.info("the site refuses the create, looking anew at what it has: %s", error)
     _forget(site, spec)
-    return await _posted(site, command, request_body(command, spec, secrets, await _ids(site, command, spec)))
+    return await _posted(site, command, await _body(site, command, spec, secrets))
+
+
+async def _body(site: Site, command: Command, spec: ServerSpec, secrets: ServerSecrets) -> dict[str, Any]:
+    return request_body(command, spec, secrets, await _ids(site, command, spec), site.cloud.microversion)
 
 
 async def _posted(site: Site, command: Command, body: dict[str, Any]) -> str:
@@ -116,19 +120,12 @@ def _opened(site: Site, spec: ServerSpec) -> ServerSecrets:
 
 async def _ids(site: Site, command: Command, spec: ServerSpec) -> SiteIds:
     assert spec.image is not None  # refuse_what_cannot_be_made
-    networks = {described.network_id: described for described in spec.networks}
     return SiteIds(
         flavor=await flavor.ensure_flavor(site, spec.flavor),
         image=await image.ensure_image(site, spec.image),
         keypair=await keypair.ensure_keypair(site, spec.keypair) if spec.keypair else None,
-        ports=[await ensure_port(site, command.uuid, port, _network(networks, port)) for port in spec.ports],
+        ports=await ensure_ports(site, command.uuid, spec),
     )
-
-
-def _network(networks: dict[str, NetworkSpec], port: PortSpec) -> NetworkSpec:
-    if port.network_id not in networks:
-        raise Refused(FaultCode.NETWORK, f"port {port.port_id} is of a network that was not described")
-    return networks[port.network_id]
 
 
 def _forget(site: Site, spec: ServerSpec) -> None:

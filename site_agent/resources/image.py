@@ -1,32 +1,36 @@
-"""Images: known by the hash of their content; what the site lacks is carried down once, in chunks, over the bus."""
+"""Images: known by the hash of their content; what the site lacks is carried down once, and where it stopped goes on.
+
+What was carried waits in a file of the spool until all of it is there and hashes right; only then does the site's
+Glance see its first byte. So a cut link, or the agent's death, costs a few chunks.
+"""
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator
 
-from proto import codec, subjects
-from proto.errors import CascadeError, FaultCode, Refused, Unavailable
-from proto.messages import Ask, ImageSpec, Reply
-from site_agent.core.matching import carried_properties, matching_image
+from proto.errors import CascadeError, FaultCode, Refused, Stale, Unavailable
+from proto.messages import Direction, ImageSpec
+from proto.spool import Part, refuse_unusable_hash
+from proto.transfer import Progress, check, pull
+from site_agent import slots
+from site_agent.core.matching import CARRIER_PROPERTY, carried_properties, matching_image, was_carried
 from site_agent.core.servers import seconds
 from site_agent.site import Site
+from site_agent.transfers import CarriedElsewhere, Chunks
 
 LOG = logging.getLogger(__name__)
 
-CHUNK = 512 * 1024  # bytes
-AHEAD = 4  # chunks asked for at a time: 2 MiB of memory, and no wait for the link's round trip between two
 ABANDONED = 6 * 3600.0  # s after which an image that is not active is nobody's transfer any more
-ASK_TIMEOUT = 30.0  # s
-ASK_TRIES = 5
-ASK_PAUSE = 2.0  # s between two tries
+LOOK = 3.0  # s between two looks for an image that another agent carries
 
 
 async def ensure_image(site: Site, spec: ImageSpec) -> str:
     """Return the id of the site's image with this content; may be repeated, and by many at once (one transfer)."""
-    return await site.shelf.get(shelf_key(spec), lambda: _ensure(site, spec))
+    key = shelf_key(spec)
+    waits = contextlib.nullcontext() if site.shelf.has(key) else slots.lent()  # boots of other images go on meanwhile
+    async with waits:
+        return await site.shelf.get(key, lambda: _ensure(site, spec))
 
 
 def shelf_key(spec: ImageSpec) -> tuple[str, ...]:
@@ -35,44 +39,93 @@ def shelf_key(spec: ImageSpec) -> tuple[str, ...]:
 
 
 async def _ensure(site: Site, spec: ImageSpec) -> str:
-    if spec.hash_algo not in hashlib.algorithms_available or not spec.hash_value:
-        raise Refused(FaultCode.IMAGE, f"image {spec.image_id} has no hash to know it by")
-    found = matching_image(spec, await site.images.with_hash(spec.hash_value))
+    refuse_unusable_hash(spec.hash_algo, spec.hash_value)
+    found = await _present(site, spec)
     if found:
-        return found.image_id
-    await _discard_abandoned(site, spec)
-    LOG.info("carrying image %s (%d bytes)", spec.image_id, spec.size)
-    image_id = await _create(site, spec)
+        return found
+    progress = Progress(spec.image_id, spec.name, spec.size, Direction.DOWN)
+    async with site.transfers.place(progress):
+        part = await site.transfers.spool.open(spec.hash_algo, spec.hash_value, spec.size)
+        LOG.info("carrying image %s (%d bytes) from byte %d on", spec.image_id, spec.size, part.offset)
+        try:
+            image_id = await _carried(site, spec, part, progress)
+            await part.remove()
+        except Refused:
+            await part.remove()
+            raise
+        except Stale as error:  # it goes on here as soon as somebody wants it again
+            raise Unavailable(str(error)) from error
+        finally:
+            part.release()
+    LOG.info("carried image %s, it is %s here", spec.image_id, image_id)
+    return image_id
+
+
+async def _carried(site: Site, spec: ImageSpec, part: Part, progress: Progress) -> str:
+    own = await site.transfers.spool.identity()
+    chunks = Chunks(site.name, site.road, spec, own)
+    while True:
+        try:
+            if found := await _present(site, spec):
+                return found
+            await _leave_to_others(site, spec, own)
+            await pull(part, spec.size, chunks.fetch, progress)
+            break
+        except CarriedElsewhere as error:
+            progress.waiting(str(error))
+            await asyncio.sleep(LOOK)
+    await check(part, spec.hash_value, f"image {spec.image_id}")
+    progress.storing()
+    return await _store(site, spec, part, own)
+
+
+async def _present(site: Site, spec: ImageSpec) -> str:
+    found = matching_image(spec, await site.images.with_hash(spec.hash_value))
+    return found.image_id if found else ""
+
+
+async def _check(spec: ImageSpec, part: Part) -> None:
+    if part.digest() == spec.hash_value:
+        return
+    if part.resumed:  # perhaps this disk lost what an earlier process wrote
+        await part.remove()
+        raise Unavailable(f"image {spec.image_id} is damaged after it was resumed: it is carried anew")
+    raise Refused(FaultCode.IMAGE, f"image {spec.image_id} arrived with another {spec.hash_algo}")
+
+
+async def _store(site: Site, spec: ImageSpec, part: Part, carrier: str) -> str:
+    image_id = await _create(site, spec, carrier)
     try:
-        async with contextlib.aclosing(chunks(site, spec)) as stream:
-            await site.images.upload(image_id, stream)
+        await site.images.upload(image_id, part.reader())
         made = await site.images.get(image_id)
         if made is None or made.status != "active" or made.hash_value != spec.hash_value:
             raise Unavailable(f"the site's Glance did not keep image {spec.image_id} as it was sent")
     except BaseException:
         await asyncio.shield(_discard(site, image_id))
         raise
-    LOG.info("carried image %s, it is %s here", spec.image_id, image_id)
     return image_id
 
 
-async def _create(site: Site, spec: ImageSpec) -> str:
+async def _create(site: Site, spec: ImageSpec, carrier: str) -> str:
     properties = carried_properties(spec)
     try:
-        return await site.images.create(spec, properties)
+        return await site.images.create(spec, properties, carrier)
     except Refused as error:
         if not properties or error.code is FaultCode.QUOTA:
             raise
         LOG.warning("the site refuses the properties of image %s: %s", spec.image_id, error)
-        return await site.images.create(spec, {})
+        return await site.images.create(spec, {}, carrier)
 
 
-async def _discard_abandoned(site: Site, spec: ImageSpec) -> None:
-    """Delete halves that an agent left behind when it died; a younger one may be another agent's transfer."""
+async def _leave_to_others(site: Site, spec: ImageSpec, own: str) -> None:
+    """Raise CarriedElsewhere if another agent stores the image now; delete halves that are ours or nobody's."""
     oldest = site.clock.now(time.time()) - ABANDONED
     for image in await site.images.carried(spec.image_id):
-        if image.status in ("queued", "saving") and (seconds(image.created) or oldest) < oldest:
-            await _discard(site, image.image_id)
+        if not (image.half and was_carried(image)):
+            continue
+        if image.properties.get(CARRIER_PROPERTY) != own and (seconds(image.created) or oldest) >= oldest:
+            raise CarriedElsewhere(f"another agent of the site is storing image {spec.image_id}")
+        await _discard(site, image.image_id)
 
 
 async def _discard(site: Site, image_id: str) -> None:
@@ -80,48 +133,3 @@ async def _discard(site: Site, image_id: str) -> None:
         await site.images.delete(image_id)
     except CascadeError as error:
         LOG.warning("half an image is left in the site, %s: %s", image_id, error)
-
-
-async def chunks(site: Site, spec: ImageSpec) -> AsyncGenerator[bytes]:
-    """Yield the image from the bus; Refused(IMAGE) before the last chunk if it is not what its hash says."""
-    digest = hashlib.new(spec.hash_algo)
-    offsets = range(0, spec.size, CHUNK)
-    asked = [asyncio.ensure_future(_chunk(site, spec, offset)) for offset in offsets[:AHEAD]]
-    try:
-        for number, _ in enumerate(offsets):
-            data = await asked.pop(0)
-            if number + AHEAD < len(offsets):
-                asked.append(asyncio.ensure_future(_chunk(site, spec, offsets[number + AHEAD])))
-            digest.update(data)
-            if number == len(offsets) - 1 and digest.hexdigest() != spec.hash_value:
-                raise Refused(FaultCode.IMAGE, f"image {spec.image_id} arrived with another {spec.hash_algo}")
-            yield data
-    finally:
-        for left in asked:
-            left.cancel()
-
-
-async def _chunk(site: Site, spec: ImageSpec, offset: int) -> bytes:
-    length = min(CHUNK, spec.size - offset)
-    ask = Ask(site.name, "image_chunk", image_id=spec.image_id, offset=offset, length=length)
-    for last in (*[False] * (ASK_TRIES - 1), True):
-        try:
-            data = await _asked(site, ask)
-            break
-        except Unavailable:
-            if last:
-                raise
-            await asyncio.sleep(ASK_PAUSE)
-    if len(data) != length:
-        raise Refused(FaultCode.IMAGE, f"image {spec.image_id}: {len(data)} bytes at {offset}, not {length}")
-    return data
-
-
-async def _asked(site: Site, ask: Ask) -> bytes:
-    subject = subjects.ask(site.name, ask.verb)
-    reply = codec.decode(await site.road.request(subject, codec.encode(ask), ASK_TIMEOUT), Reply)
-    if reply.fault is None:
-        return reply.data
-    if reply.fault.code is FaultCode.SITE_SILENT:  # Glance above does not answer now
-        raise Unavailable(f"image {ask.image_id}: {reply.fault.message}")
-    raise Refused(FaultCode.IMAGE, f"image {ask.image_id}: {reply.fault.message}")

@@ -1,4 +1,4 @@
-"""Keypairs: matched by fingerprint and type, never by the name they have above (names are per user there)."""
+"""Keypairs: matched by fingerprint, type and text, never by the name they have above (names are per user there)."""
 
 import logging
 
@@ -18,19 +18,21 @@ async def ensure_keypair(site: Site, spec: KeypairSpec) -> str:
 
 def shelf_key(spec: KeypairSpec) -> tuple[str, ...]:
     """Key of the keypair among the remembered ids."""
-    return ("keypair", spec.type, spec.fingerprint)
+    return ("keypair", identity.keypair_name(spec))
 
 
 async def _ensure(site: Site, spec: KeypairSpec) -> str:
     name = identity.keypair_name(spec)
-    if await site.keypairs.fingerprint(name) == spec.fingerprint:
+    present = await site.keypairs.get(name)
+    if present and present.holds(spec):
         return name
-    if found := await site.keypairs.find(spec.fingerprint, spec.type):
-        return found
+    if alike := [pair.name for pair in await site.keypairs.list() if pair.holds(spec)]:
+        return min(alike)
     answer = await site.keypairs.create(name, spec)
     if not answer.ok and answer.status != 409:
         raise problem(answer, FaultCode.KEYPAIR)
-    if await site.keypairs.fingerprint(name) != spec.fingerprint:
+    made = await site.keypairs.get(name)
+    if made is None or not made.holds(spec):
         raise Refused(FaultCode.KEYPAIR, f"keypair {name} in the site holds another key than {spec.fingerprint}")
     LOG.info("made keypair %s", name)
     return name

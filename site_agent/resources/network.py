@@ -9,19 +9,28 @@ from proto.messages import NetworkSpec, SubnetSpec
 from site_agent.core import identity
 from site_agent.core.answers import problem
 from site_agent.core.matching import pools, same_pools
+from site_agent.core.ports import automatic, network_body, subnet_body, subnet_changes
 from site_agent.edge.networks import Resource, made
+from site_agent.resources.mapped_network import mapped_network, mapped_subnets
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
 
 
 async def ensure_network(site: Site, spec: NetworkSpec) -> str:
-    """Return the id of the site's copy of a network above, with all its subnets; may be repeated, by many at once."""
+    """Return the id of the site's copy of a network above, with all its subnets; may be repeated, by many at once.
+
+    Where the operator's map names a network of the site, that one is used as it is; Refused if it is not there.
+    """
+    if spec.site_network:
+        return (await mapped_network(site, spec)).id
     return await site.shelf.get(shelf_key(spec), lambda: _ensure(site, spec))
 
 
 async def subnet_ids(site: Site, spec: NetworkSpec) -> Mapping[str, str]:
     """Return subnet above -> subnet here of a network that was ensured."""
+    if spec.site_network:
+        return await mapped_subnets(site, spec)
     return {subnet.subnet_id: await _subnet_id(site, spec, subnet) for subnet in spec.subnets}
 
 
@@ -29,6 +38,39 @@ def shelf_key(spec: NetworkSpec) -> tuple[str, ...]:
     """Key of the network among the remembered ids: a change of its subnets or their addresses is looked at anew."""
     shares = (f"{subnet.subnet_id} {' '.join(subnet.site_addresses)}" for subnet in spec.subnets)
     return ("network", spec.network_id, *shares)
+
+
+async def make_equal(site: Site, spec: NetworkSpec) -> bool:
+    """Change the site's copy of a network, and its subnets, to what they are above; False if there is no copy.
+
+    Subnets that are gone above go, unless the site still uses them: Refused. May be repeated. What a network is
+    mapped to is never touched.
+    """
+    if spec.site_network:
+        return True
+    async with site.locks[spec.network_id]:
+        network = await find(site, "networks", spec.network_id)
+        if network is None:
+            return False
+        body = network_body(spec, await site.networks.extensions())
+        if changes := {key: value for key, value in body.items() if network.fields.get(key) != value}:
+            await site.networks.update("networks", network.id, changes)
+        for subnet in spec.subnets:
+            found = await _ensure_subnet(site, network, subnet)
+            if different := subnet_changes(subnet, found.fields):
+                LOG.info("subnet %s: %s", found.id, ", ".join(sorted(different)))
+                await site.networks.update("subnets", found.id, different)
+        await _drop_subnets(site, network, {identity.tag(subnet.subnet_id) for subnet in spec.subnets})
+    return True
+
+
+async def _drop_subnets(site: Site, network: Resource, staying: set[str]) -> None:
+    for found in await site.networks.find("subnets", network_id=network.id):
+        description = str(found.fields.get("description"))
+        if identity.is_ours(description) and description not in staying:
+            await site.networks.delete("subnets", found.id)
+            site.shelf.clear()
+            LOG.info("subnet %s is gone above and is deleted", found.id)
 
 
 async def drop_unused(site: Site, network_ids: Iterable[str]) -> list[str]:
@@ -70,10 +112,11 @@ async def _subnet_id(site: Site, spec: NetworkSpec, subnet: SubnetSpec) -> str:
 
 
 async def _ensure(site: Site, spec: NetworkSpec) -> str:
-    network = await find(site, "networks", spec.network_id) or await _create_network(site, spec)
-    for subnet in spec.subnets:
-        await _ensure_subnet(site, network, subnet)
-    return network.id
+    async with site.locks[spec.network_id]:
+        network = await find(site, "networks", spec.network_id) or await _create_network(site, spec)
+        for subnet in spec.subnets:
+            await _ensure_subnet(site, network, subnet)
+        return network.id
 
 
 async def find(site: Site, kind: str, identity_above: str) -> Resource | None:
@@ -90,11 +133,7 @@ async def find(site: Site, kind: str, identity_above: str) -> Resource | None:
 
 async def _create_network(site: Site, spec: NetworkSpec) -> Resource:
     tag = identity.tag(spec.network_id)
-    fields: dict[str, Any] = {"name": spec.name}
-    if spec.mtu and await site.networks.has("net-mtu-writable"):
-        fields["mtu"] = spec.mtu
-    if not spec.port_security_enabled and await site.networks.has("port-security"):
-        fields["port_security_enabled"] = False
+    fields = network_body(spec, await site.networks.extensions())
     answer = await site.networks.create("networks", tag, fields)
     if answer.status == 400 and fields.pop("mtu", None):
         LOG.warning("the site refuses an MTU of %d for network %s: %s", spec.mtu, spec.network_id, answer.message)
@@ -102,47 +141,39 @@ async def _create_network(site: Site, spec: NetworkSpec) -> Resource:
     mine = made(answer, "networks")
     await site.networks.add_tag("networks", mine.id, tag)
     LOG.info("made network %s for %s", mine.id, spec.network_id)
-    return await _without_rival(site, spec, mine)
+    return await _without_rival(site, "networks", spec.network_id, mine)
 
 
-async def _without_rival(site: Site, spec: NetworkSpec, mine: Resource) -> Resource:
-    """Of two networks that two agents made at once the older stays; its maker sees the same list."""
-    oldest = await find(site, "networks", spec.network_id) or mine
+async def _without_rival(site: Site, kind: str, identity_above: str, mine: Resource) -> Resource:
+    """Of two that two agents made at once the older stays; its maker sees the same list."""
+    oldest = await find(site, kind, identity_above) or mine
     if oldest.id != mine.id:
-        LOG.warning("network %s was made twice: %s goes, %s stays", spec.network_id, mine.id, oldest.id)
-        await site.networks.delete("networks", mine.id)
+        LOG.warning("%s %s was made twice: %s goes, %s stays", kind, identity_above, mine.id, oldest.id)
+        await site.networks.delete(kind, mine.id)
     return oldest
 
 
-async def _ensure_subnet(site: Site, network: Resource, spec: SubnetSpec) -> None:
-    wanted = pools(spec)
+async def _ensure_subnet(site: Site, network: Resource, spec: SubnetSpec) -> Resource:
     found = await find(site, "subnets", spec.subnet_id)
     if found is None:
         tag = identity.tag(spec.subnet_id)
-        answer = await site.networks.create("subnets", tag, _subnet(network, spec, wanted))
+        answer = await site.networks.create("subnets", tag, _new_subnet(network, spec))
         if answer.ok:
-            await site.networks.add_tag("subnets", made(answer, "subnets").id, tag)
-            return
+            mine = made(answer, "subnets")
+            await site.networks.add_tag("subnets", mine.id, tag)
+            return await _without_rival(site, "subnets", spec.subnet_id, mine)
         # Subnets of one network may not overlap, so another agent's copy of this one is a refusal here.
         found = await find(site, "subnets", spec.subnet_id)
         if found is None:
             raise problem(answer, FaultCode.NETWORK)
-    if not same_pools(wanted, found.fields["allocation_pools"]):
+    wanted = pools(spec)
+    if not automatic(spec) and not same_pools(wanted, found.fields["allocation_pools"]):
         LOG.info("subnet %s gets the allocation pools %s", found.id, wanted)
         await site.networks.update("subnets", found.id, {"allocation_pools": wanted})
+    return found
 
 
-def _subnet(network: Resource, spec: SubnetSpec, allocation_pools: list[dict[str, str]]) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "network_id": network.id,
-        "name": spec.name,
-        "cidr": spec.cidr,
-        "ip_version": spec.ip_version,
-        "gateway_ip": spec.gateway_ip,
-        "enable_dhcp": spec.enable_dhcp,
-        "dns_nameservers": spec.dns_nameservers,
-        "host_routes": spec.host_routes,
-        "allocation_pools": allocation_pools,
-    }
+def _new_subnet(network: Resource, spec: SubnetSpec) -> dict[str, Any]:
+    fixed = {"network_id": network.id, "cidr": spec.cidr, "ip_version": spec.ip_version}
     modes = {"ipv6_address_mode": spec.ipv6_address_mode, "ipv6_ra_mode": spec.ipv6_ra_mode}
-    return {**fields, **{key: value for key, value in modes.items() if value}}
+    return {**fixed, **subnet_body(spec), **{key: value for key, value in modes.items() if value}}

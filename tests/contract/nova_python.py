@@ -1,8 +1,7 @@
 """Runs a script in a Python that has Nova: our own environment never imports it.
 
-The newest Nova is the one of the development clouds; Nova 26 (Zed), whose versions we speak, is optional:
-``uv venv --python 3.11 V && uv pip install --python V --exclude-newer 2022-12-15 nova==26.0.0 'setuptools<66'`` and
-CASCADE_ZED_PYTHON=V/bin/python.
+The newest Nova is the one of the development clouds; Nova 26 (Zed), whose versions we speak, is there once
+``python3 -m deploy.devcloud install --release zed`` has run, or CASCADE_ZED_PYTHON names a Python that has it.
 """
 
 import json
@@ -29,7 +28,7 @@ def answer(value):
 _ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = {
     "installed": os.environ.get("CASCADE_OPENSTACK_PYTHON") or str(_ROOT / ".state/venv-openstack/bin/python"),
-    "zed": os.environ.get("CASCADE_ZED_PYTHON", ""),
+    "zed": os.environ.get("CASCADE_ZED_PYTHON") or str(_ROOT / ".state/venv-openstack-zed/bin/python"),
 }
 
 

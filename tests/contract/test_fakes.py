@@ -17,7 +17,8 @@ from tests.fakes import road
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.conductor import FakeConductor
 from tests.fakes.etcd import FakeEtcdStore
-from tests.fakes.neutron import FakeGlance, FakeNeutron
+from tests.fakes.glance import FakeGlance
+from tests.fakes.neutron import FakeNeutron
 from tests.fakes.placement import FakePlacement
 from tests.fakes.rabbit import FakeNovaRpc
 

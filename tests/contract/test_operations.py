@@ -7,11 +7,14 @@ import pytest
 
 from proto.operations import BY_METHOD, BY_VERB, CALL_REFUSALS, OPERATIONS, Lane, Leaves, Mode, Operation, Repeat, Verb
 from site_agent import handlers, queries
+from site_agent.handlers.power import SOUGHT
 
 ROOT = Path(__file__).parents[2]
 STORIES = ROOT / "tests" / "scenario"
-CASTS = [row for row in OPERATIONS if row.mode is Mode.CAST]
+CASTS = [row for row in OPERATIONS if row.mode is not Mode.QUERY]
 QUERIES = [row for row in OPERATIONS if row.mode is Mode.QUERY]
+
+FREEING = {Verb.DELETE, Verb.STOP, Verb.DETACH_INTERFACE}
 
 every_row = pytest.mark.parametrize("row", OPERATIONS, ids=lambda row: row.verb)
 every_cast = pytest.mark.parametrize("row", CASTS, ids=lambda row: row.verb)
@@ -33,9 +36,9 @@ def test_every_verb_has_a_row_and_no_method_or_verb_has_two() -> None:
 
 @every_row
 def test_a_handler_is_named_as_its_verb_and_says_how_it_knows_its_earlier_try(row: Operation) -> None:
-    table = handlers.COMMANDS if row.mode is Mode.CAST else handlers.QUERIES
+    table = handlers.QUERIES if row.mode is Mode.QUERY else handlers.COMMANDS
     handler = table[row.verb]
-    assert handler.__name__ == row.verb
+    assert handler.__name__ == ("power" if row.verb in SOUGHT else row.verb)
     assert inspect.iscoroutinefunction(handler)
     text = inspect.getdoc(handler) or ""
     word = "nothing needs recognising" if row.repeat is Repeat.READ else "Knows its earlier try"
@@ -57,7 +60,7 @@ def test_a_durable_row_is_complete(row: Operation) -> None:
 
 @every_cast
 def test_only_what_must_happen_however_late_never_expires(row: Operation) -> None:
-    assert (row.expiry is None) is (row.verb is Verb.DELETE)
+    assert (row.expiry is None) is (row.verb in (Verb.DELETE, Verb.DETACH_INTERFACE))
     assert row.expiry is None or row.expiry > row.deadline
 
 
@@ -67,7 +70,7 @@ def test_a_delete_settles_by_absence_and_nothing_else_does(row: Operation) -> No
 
 
 def test_what_frees_something_is_urgent() -> None:
-    assert {row.verb for row in OPERATIONS if row.lane is Lane.URGENT} == {Verb.DELETE, Verb.STOP}
+    assert {row.verb for row in OPERATIONS if row.lane is Lane.URGENT} == FREEING
 
 
 def test_a_query_changes_nothing() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from deploy.demo.stack import Stack
+from deploy.docs import post_servers
 from proto import streams, subjects
 from proto.jetstream import JetStream
 from tests.e2e.clouds import CHANGE, Tenant, User, eventually
@@ -49,7 +52,13 @@ def server(stack: Stack, tenant: Tenant, keypair: str, port: dict[str, Any]) -> 
         metadata={"purpose": "e2e"},
         config_drive=True,
         description="all of it",
-    )
+        hostname="e2e-guest",
+        tags=["mine"],
+        block_device_mapping_v2=[{
+            "source_type": "image", "uuid": tenant.image, "destination_type": "local", "boot_index": 0, "tag": "root",
+        }],
+        **{"OS-DCF:diskConfig": "MANUAL"},
+    )  # fmt: skip
     yield tenant.wait_status(uuid, "ACTIVE")
     tenant.delete(uuid)
 
@@ -61,6 +70,8 @@ def test_the_site_has_the_same_server(
     assert below["name"] == server["name"] and below["status"] == "ACTIVE"
     assert below["metadata"] == {"purpose": "e2e"} and below["description"] == "all of it"
     assert below["config_drive"] and below["key_name"]
+    assert below["OS-EXT-SRV-ATTR:hostname"] == "e2e-guest" and below["OS-DCF:diskConfig"] == "MANUAL"
+    assert server["tags"] == ["mine"] and below["user_id"] != server["user_id"]
     above = {(p["mac_address"], p["fixed_ips"][0]["ip_address"]) for p in tenant.ports(device_id=server["id"])}
     site = {(p["mac_address"], p["fixed_ips"][0]["ip_address"]) for p in sites["paris"].ports(device_id=below["id"])}
     assert above == site and {address for _, address in above} == {"10.20.0.88", "10.21.0.77"}
@@ -77,6 +88,10 @@ def test_the_site_has_the_same_server(
         ({"os-start": None}, "ACTIVE", "active", "compute_start_instance"),
         ({"reboot": {"type": "SOFT"}}, "ACTIVE", "active", "compute_reboot_instance"),
         ({"reboot": {"type": "HARD"}}, "ACTIVE", "active", "compute_reboot_instance"),
+        ({"pause": None}, "PAUSED", "paused", "compute_pause_instance"),
+        ({"unpause": None}, "ACTIVE", "active", "compute_unpause_instance"),
+        ({"suspend": None}, "SUSPENDED", "suspended", "compute_suspend_instance"),
+        ({"resume": None}, "ACTIVE", "active", "compute_resume_instance"),
     ],
 )
 def test_power(
@@ -111,12 +126,20 @@ def test_console_log_comes_from_the_site(tenant: Tenant, sites: dict[str, User],
     assert below["id"] in answer.json()["output"]
 
 
-def test_what_is_not_there_yet_is_refused_cleanly(tenant: Tenant, server: dict[str, Any]) -> None:
-    answer = tenant.connection.compute.post(
-        f"/servers/{server['id']}/remote-consoles", json={"remote_console": {"protocol": "vnc", "type": "novnc"}}
+def test_the_vnc_console_is_the_sites(tenant: Tenant, server: dict[str, Any]) -> None:
+    body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+    answer = tenant.connection.compute.post(f"/servers/{server['id']}/remote-consoles", json=body)
+    assert answer.status_code == 200, answer.text
+    assert (
+        answer.json()["remote_console"]["url"].startswith("http") and "token" in answer.json()["remote_console"]["url"]
     )
+
+
+def test_what_is_not_there_yet_is_refused_cleanly(tenant: Tenant, server: dict[str, Any]) -> None:
+    body = {"remote_console": {"protocol": "serial", "type": "serial"}}
+    answer = tenant.connection.compute.post(f"/servers/{server['id']}/remote-consoles", json=body)
     assert answer.status_code in (400, 409, 501), answer.text
-    assert tenant.action(server["id"], {"pause": None}).status_code == 202
+    assert tenant.action(server["id"], {"rescue": {}}).status_code == 200
     shown = tenant.wait_status(server["id"], "ACTIVE", CHANGE)
     assert shown["OS-EXT-STS:task_state"] is None
 
@@ -153,3 +176,17 @@ def test_a_delete_during_the_boot(tenant: Tenant, sites: dict[str, User]) -> Non
     eventually(lambda: tenant.server(uuid)["OS-EXT-STS:task_state"] == "spawning", 30, "the boot does not begin")
     tenant.delete(uuid)
     eventually(lambda: not tagged(sites["paris"], uuid), 60, "the server remains in the site")
+
+
+def test_every_field_of_post_servers_has_its_line_in_the_docs(stack: Stack) -> None:
+    program = (
+        "import json; from nova.api.openstack.compute.schemas import servers;"
+        "names = [name for name in vars(servers) if name.startswith('create_v2')];"
+        "newest = getattr(servers, max(names, key=lambda name: int(name.removeprefix('create_v2'))));"
+        "fields = newest['properties'];"
+        "print(json.dumps([list(fields['server']['properties']), list(fields['os:scheduler_hints']['properties'])]))"
+    )
+    python = stack.state / "venv-openstack" / "bin" / "python"
+    shown = subprocess.run([python, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True).stdout
+    fields, hints = json.loads(shown)
+    assert set(fields) == set(post_servers.SERVER) and set(hints) == set(post_servers.HINTS)

@@ -6,9 +6,9 @@ in tests.fakes.process.Edge, each request is a call a process can die at; ``desc
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from proto.errors import CascadeError, Unavailable
 from site_agent.core.answers import Answer, refuse_not_now
@@ -44,11 +44,13 @@ class FakeCloud:
         self.away: set[Service] = set()
         self.calls: list[str] = []
         self.troubles: list[Trouble] = []
+        self.is_admin = admin
         self.nova = SiteNova(self.user_id, admin=admin, build_time=build_time, step_time=step_time)
         self.neutron = SiteNeutron(self.project_id)
         self.glance = SiteGlance()
         self.placement = SitePlacement(admin=admin)
         self.nova.neutron = self.neutron
+        self.nova.glance = self.glance
 
     def trouble(self, what: str, happens: CascadeError | Answer = LOST, *, done: bool = False, times: int = 1) -> None:
         """Let requests fail: ``what`` is a part of "POST compute /servers"; ``done``: after the site did it."""
@@ -83,12 +85,20 @@ class FakeCloud:
         await asyncio.sleep(0)
         return _raised(trouble.happens if trouble else answer)
 
-    async def upload(self, path: str, chunks: AsyncIterator[bytes]) -> Answer:
-        """Take an image's bytes; errors of the stream come through and leave a half image."""
+    async def upload(self, path: str, content: BinaryIO) -> Answer:
+        """Take an image's bytes."""
         trouble = self._meet(f"PUT image {path}", Service.IMAGE)
         if trouble:
             return _raised(trouble.happens)
-        return await self.glance.upload(path.split("/")[2], chunks)
+        image_id = path.split("/")[2]
+        self.glance.saving(image_id)
+        await asyncio.sleep(0)  # a process that dies meanwhile leaves half an image
+        return self.glance.upload(image_id, content.read())
+
+    async def download(self, path: str, offset: int, length: int) -> Answer:
+        """Return a part of an image."""
+        trouble = self._meet(f"GET image {path}", Service.IMAGE)
+        return _raised(trouble.happens if trouble else self.glance.chunk(path.split("/")[2], offset, length))
 
     def close(self) -> None:
         """The agent leaves."""
@@ -117,8 +127,8 @@ class FakeCloud:
 
 def describe(name: str, args: Any, kwargs: Any) -> str:
     """Name a call of a FakeCloud for tests.fakes.process.Edge: "POST compute /servers"."""
-    if name == "upload":
-        return f"PUT image {args[0]}"
+    if name in ("upload", "download"):
+        return f"{'PUT' if name == 'upload' else 'GET'} image {args[0]}"
     service, method, path = args[:3]
     return f"{method} {service} {path}"
 

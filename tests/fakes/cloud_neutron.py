@@ -1,4 +1,4 @@
-"""Neutron of a cascaded cloud in memory: networks, subnets, ports and their tags."""
+"""Neutron of a cascaded cloud in memory: networks, subnets, ports, security groups and their tags."""
 
 import itertools
 import time
@@ -8,7 +8,15 @@ from typing import Any
 from site_agent.core.answers import Answer
 from site_agent.core.servers import iso
 
-EXTENSIONS = ("standard-attr-tag", "standard-attr-description", "net-mtu-writable", "port-security", "tag-creation")
+EXTENSIONS = (
+    "standard-attr-tag", "standard-attr-description", "net-mtu-writable", "port-security", "tag-creation",
+    "security-group", "stateful-security-group", "allowed-address-pairs", "extra_dhcp_opt",
+    "port-security-groups-filtering",
+)  # fmt: skip
+RULE = {
+    "protocol": None, "port_range_min": None, "port_range_max": None, "remote_ip_prefix": None,
+    "remote_group_id": None, "description": "",
+}  # fmt: skip
 
 
 class SiteNeutron:
@@ -16,7 +24,8 @@ class SiteNeutron:
 
     def __init__(self, project_id: str) -> None:
         self.project_id = project_id
-        self.things: dict[str, dict[str, dict[str, Any]]] = {"networks": {}, "subnets": {}, "ports": {}}
+        kinds = ("networks", "subnets", "ports", "security-groups")
+        self.things: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in kinds}
         self.extensions = set(EXTENSIONS)
         self._numbers = itertools.count(1)
 
@@ -25,26 +34,33 @@ class SiteNeutron:
         _, kind, *rest = path.split("/")
         if kind == "extensions":
             return Answer(200, {"extensions": [{"alias": alias} for alias in sorted(self.extensions)]})
+        if kind == "security-group-rules":
+            return self._add_rules(body["security_group_rules"]) if method == "POST" else self._drop_rule(rest[0])
         things = self.things[kind]
         if method == "POST":
-            return self._create(kind, body[kind[:-1]])
+            return self._create(kind, body[_singular(kind)])
         if not rest:
-            return Answer(200, {kind: [dict(t) for t in things.values() if _matches(t, params)]})
+            return Answer(200, {_plural(kind): [dict(t) for t in things.values() if _matches(t, params)]})
         if rest[0] not in things:
             return Answer(404, {"NeutronError": {"type": "NotFound", "message": f"{rest[0]} could not be found."}})
         return self._on_one(method, kind, rest, body)
 
     def _on_one(self, method: str, kind: str, rest: list[str], body: Any) -> Answer:
         thing = self.things[kind][rest[0]]
+        if rest[1:] == ["tags"]:
+            thing["tags"] = sorted(body["tags"])
+            return Answer(200)
         if rest[1:2] == ["tags"]:
             thing["tags"] = sorted({*thing["tags"], rest[2]})
             return Answer(201)
+        if method == "DELETE" and kind == "security-groups" and self._in_use(rest[0]):
+            return _refused(409, "SecurityGroupInUse", f"Security Group {rest[0]} in use.")
         if method == "DELETE":
             del self.things[kind][rest[0]]
             return Answer(204)
         if method == "PUT":
-            thing.update(body[kind[:-1]])
-        return Answer(200, {kind[:-1]: dict(thing)})
+            thing.update(body[_singular(kind)])
+        return Answer(200, {_singular(kind): dict(thing)})
 
     def _create(self, kind: str, fields: dict[str, Any]) -> Answer:
         if "tags" in fields:
@@ -62,7 +78,38 @@ class SiteNeutron:
             **fields,
         }
         self.things[kind][made["id"]] = made
-        return Answer(201, {kind[:-1]: dict(made)})
+        if kind == "security-groups":
+            egress = {"security_group_id": made["id"], "direction": "egress"}
+            made |= {"security_group_rules": [], "stateful": fields.get("stateful", True)}
+            self._add_rules([{**egress, "ethertype": ethertype} for ethertype in ("IPv4", "IPv6")])
+        return Answer(201, {_singular(kind): dict(made)})
+
+    def _add_rules(self, rules: list[dict[str, Any]]) -> Answer:
+        groups = self.things["security-groups"]
+        for rule in rules:
+            for named in (rule["security_group_id"], rule.get("remote_group_id")):
+                if named and named not in groups:
+                    return _refused(404, "SecurityGroupNotFound", f"Security group {named} does not exist")
+            for other in groups[rule["security_group_id"]]["security_group_rules"]:
+                if _content(other) == _content(rule):
+                    text = f"Security group rule already exists. Rule id is {other['id']}."
+                    return _refused(409, "SecurityGroupRuleExists", text)
+        made = [{**RULE, **rule, "id": _uuid(next(self._numbers))} for rule in rules]
+        for rule in made:
+            group = groups[rule["security_group_id"]]
+            group["security_group_rules"] = [*group["security_group_rules"], rule]
+        return Answer(201, {"security_group_rules": made})
+
+    def _drop_rule(self, rule_id: str) -> Answer:
+        for group in self.things["security-groups"].values():
+            rules = [rule for rule in group["security_group_rules"] if rule["id"] != rule_id]
+            if len(rules) < len(group["security_group_rules"]):
+                group["security_group_rules"] = rules
+                return Answer(204)
+        return _refused(404, "SecurityGroupRuleNotFound", f"{rule_id} does not exist")
+
+    def _in_use(self, group_id: str) -> bool:
+        return any(group_id in port.get("security_groups", ()) for port in self.things["ports"].values())
 
     def _overlaps(self, fields: Mapping[str, Any]) -> bool:
         others = self.things["subnets"].values()
@@ -71,18 +118,43 @@ class SiteNeutron:
     def _port_refusal(self, fields: Mapping[str, Any]) -> Answer | None:
         if fields["network_id"] not in self.things["networks"]:
             return _refused(404, "NetworkNotFound", "Network could not be found.")
+        for group in fields.get("security_groups", ()):
+            if group not in self.things["security-groups"]:
+                return _refused(404, "SecurityGroupNotFound", f"Security group {group} does not exist")
         for port in self.things["ports"].values():
             if port["network_id"] != fields["network_id"]:
                 continue
             if port["mac_address"] == fields["mac_address"]:
                 return _refused(409, "MacAddressInUse", f"The mac address {fields['mac_address']} is in use.")
-            if {ip["ip_address"] for ip in port["fixed_ips"]} & {ip["ip_address"] for ip in fields["fixed_ips"]}:
+            if _addresses(port) & _addresses(fields):
                 return _refused(409, "IpAddressAlreadyAllocated", "IP address already allocated")
         return None
 
 
 def _matches(thing: Mapping[str, Any], params: Mapping[str, str]) -> bool:
-    return all(value in thing["tags"] if key == "tags" else thing.get(key) == value for key, value in params.items())
+    lists = ("tags", "security_groups")
+    asked = {key: value for key, value in params.items() if key != "limit"}
+    return all(value in thing.get(key, ()) if key in lists else thing.get(key) == value for key, value in asked.items())
+
+
+def _addresses(port: Mapping[str, Any]) -> set[str]:
+    return {ip["ip_address"] for ip in port["fixed_ips"] if "ip_address" in ip}
+
+
+def _content(rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in {**RULE, **rule}.items() if key not in ("id", "description")}
+
+
+def _uuid(number: int) -> str:
+    return f"{number:08d}-0000-4000-8000-000000000000"
+
+
+def _plural(kind: str) -> str:
+    return kind.replace("-", "_")
+
+
+def _singular(kind: str) -> str:
+    return _plural(kind)[:-1]
 
 
 def _refused(status: int, kind: str, message: str) -> Answer:

@@ -10,6 +10,7 @@ from typing import Any
 
 from site_agent.core.answers import Answer
 from site_agent.core.servers import iso, seconds
+from tests.fakes.cloud_glance import SiteGlance
 from tests.fakes.cloud_neutron import SiteNeutron
 
 NOT_FOUND = Answer(404, {"itemNotFound": {"code": 404, "message": "could not be found."}})
@@ -18,6 +19,8 @@ ACCEPTED = Answer(202)
 STATUS = {
     "building": "BUILD", "active": "ACTIVE", "stopped": "SHUTOFF", "error": "ERROR", "deleted": "DELETED",
     "soft-delete": "SOFT_DELETED", "paused": "PAUSED",
+    "suspended": "SUSPENDED", "rescued": "RESCUE",
+    "resized": "VERIFY_RESIZE",
 }  # fmt: skip
 
 
@@ -57,13 +60,17 @@ class SiteNova:
     def __init__(self, user_id: str, *, admin: bool, build_time: float, step_time: float) -> None:
         self.user_id = user_id
         self.admin = admin
+        self.limits = {"maxTotalInstances": -1, "maxTotalCores": -1, "maxTotalRAMSize": -1}  # of the agent's project
         self.build_time = build_time
         self.step_time = step_time
         self.neutron: SiteNeutron
+        self.glance: SiteGlance
+        self.fail_snapshots = False
         self.servers: dict[str, SiteServer] = {}
         self.flavors: dict[str, dict[str, Any]] = {}
         self.keypairs: dict[str, dict[str, Any]] = {}
         self.fail_builds: str | None = None  # the fault every build ends in
+        self.fail_resizes = False  # every resize ends with the server as it was
         self.reclaim = False  # reclaim_instance_interval is set
         self.page = 1000  # osapi_max_limit
         self._numbers = itertools.count(1)
@@ -146,6 +153,9 @@ def _document(server: SiteServer) -> dict[str, Any]:
         "created": iso(server.created),
         "updated": iso(server.updated),
         "tags": list(server.tags),
+        "flavor": {"original_name": server.body.get("flavorRef")},
+        "image": {"id": server.body["imageRef"]} if server.body.get("imageRef") else "",
+        "key_name": server.body.get("key_name"),
         "locked": server.locked,
         "OS-EXT-STS:vm_state": server.vm_state,
         "OS-EXT-STS:task_state": server.task_state,
@@ -253,24 +263,110 @@ def _action(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
         return Answer(200, {"output": "\n".join(lines)})
     if server.locked:
         return _conflict(f"Instance {server_id} is locked")
+    if name == "createImage":
+        return _create_image(nova, server, body[name])
     if name == "forceDelete":
         _force(nova, server)
         return ACCEPTED
     return _power(nova, server, name)
 
 
+# Action -> vm_states it starts from, its task_state, and the vm_state and power_state it ends in.
+_POWER: dict[str, tuple[tuple[str, ...], str, str, int]] = {
+    "os-stop": (("active", "error"), "powering-off", "stopped", 4),
+    "os-start": (("stopped",), "powering-on", "active", 1),
+    "reboot": (("active", "stopped", "error"), "rebooting", "active", 1),
+    "pause": (("active",), "pausing", "paused", 3),
+    "unpause": (("paused",), "unpausing", "active", 1),
+    "suspend": (("active",), "suspending", "suspended", 4),
+    "resume": (("suspended",), "resuming", "active", 1),
+    "rescue": (("active", "stopped", "error"), "rescuing", "rescued", 1),
+    "unrescue": (("rescued",), "unrescuing", "active", 1),
+}
+
+
+def _cards(nova: SiteNova, server_id: str, _params: Any, _body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted":
+        return NOT_FOUND
+    return Answer(200, {"interfaceAttachments": [{"port_id": port_id} for port_id in server.ports]})
+
+
+def _plug(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
+    port_id = body["interfaceAttachment"]["port_id"]
+    nova.servers[server_id].body["networks"].append({"port": port_id})
+    nova.neutron.things["ports"][port_id]["device_id"] = server_id
+    return Answer(200, {"interfaceAttachment": {"port_id": port_id}})
+
+
+def _unplug(nova: SiteNova, server_id: str, port_id: str, _params: Any, _body: Any) -> Answer:
+    cards = nova.servers[server_id].body["networks"]
+    if {"port": port_id} not in cards:
+        return NOT_FOUND
+    cards.remove({"port": port_id})
+    nova.neutron.things["ports"][port_id]["device_id"] = ""
+    return ACCEPTED
+
+
+def _console(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted":
+        return NOT_FOUND
+    if server.vm_state != "active":
+        return _conflict(f"Instance {server_id} is not ready")
+    kind = body["remote_console"]["type"]
+    return Answer(
+        200, {"remote_console": {"protocol": "vnc", "type": kind, "url": f"http://console/{kind}/{server_id}"}}
+    )
+
+
 def _power(nova: SiteNova, server: SiteServer, name: str) -> Answer:
-    wanted = {"os-stop": ("active", "error"), "os-start": ("stopped",), "reboot": ("active", "stopped", "error")}[name]
+    if name == "changePassword":
+        return ACCEPTED
+    if name in ("resize", "confirmResize", "revertResize"):
+        return _resizing(nova, server, name)
+    stays = ("stopped", 4) if server.vm_state == "stopped" else ("active", 1)
+    rebuild = (("active", "stopped", "error"), "rebuilding", *stays)
+    wanted, task, vm_state, power_state = rebuild if name == "rebuild" else _POWER[name]
     if server.task_state:
         return _conflict(f"Cannot '{name}' instance {server.id} while it is in task_state {server.task_state}")
     if server.vm_state not in wanted:
         return _conflict(f"Cannot '{name}' instance {server.id} while it is in vm_state {server.vm_state}")
-    task = {"os-stop": "powering-off", "os-start": "powering-on", "reboot": "rebooting"}[name]
     nova.touch(server, task_state=task)
     action = {"action": name.removeprefix("os-"), "user_id": nova.user_id, "start_time": iso(time.time())}
     server.actions.insert(0, action)
-    end = ("stopped", 4) if name == "os-stop" else ("active", 1)
-    nova._plan(server, nova.step_time, lambda s: _set(s, *end))
+    nova._plan(server, nova.step_time, lambda s: _set(s, vm_state, power_state))
+    return ACCEPTED
+
+
+def _create_image(nova: SiteNova, server: SiteServer, asked: dict[str, Any]) -> Answer:
+    if server.task_state or server.vm_state not in ("active", "stopped", "paused", "suspended"):
+        return _conflict(f"Cannot 'createImage' instance {server.id} while it is in task_state {server.task_state}")
+    image_id = nova.glance.snapshot(server.id, asked["name"], asked["metadata"])
+    nova.touch(server, task_state="image_snapshot_pending")
+    nova._plan(server, nova.step_time, lambda s: setattr(s, "task_state", "image_uploading"))
+    nova._plan(server, 2 * nova.step_time, lambda s: _taken(nova, s, image_id))
+    return Answer(202, {"image_id": image_id})
+
+
+def _taken(nova: SiteNova, server: SiteServer, image_id: str) -> None:
+    server.task_state = None
+    if nova.fail_snapshots:
+        nova.glance.images.pop(image_id, None)
+    elif image_id in nova.glance.images:
+        nova.glance.fill(image_id, f"disk of {server.id}".encode() * 100_000)
+
+
+def _resizing(nova: SiteNova, server: SiteServer, name: str) -> Answer:
+    if server.task_state:
+        return _conflict(f"Cannot '{name}' instance {server.id} while it is in task_state {server.task_state}")
+    if (server.vm_state == "resized") == (name == "resize"):
+        return _conflict(f"Cannot '{name}' instance {server.id} while it is in vm_state {server.vm_state}")
+    task = {"resize": "resize_prep", "revertResize": "resize_reverting", "confirmResize": None}[name]
+    nova.touch(server, task_state=task)
+    server.actions.insert(0, {"action": name, "user_id": nova.user_id, "start_time": iso(time.time())})
+    vm_state = "resized" if name == "resize" and not nova.fail_resizes else "active"
+    nova._plan(server, nova.step_time, lambda s: _set(s, vm_state, 1))
     return ACCEPTED
 
 
@@ -298,12 +394,26 @@ def _make_flavor(nova: SiteNova, _params: Any, body: Any) -> Answer:
     return Answer(200, {"flavor": flavor})
 
 
+def _drop_flavor(nova: SiteNova, flavor_id: str, _params: Any, _body: Any) -> Answer:
+    if not nova.admin:
+        return FORBIDDEN
+    return Answer(202) if nova.flavors.pop(flavor_id, None) else NOT_FOUND
+
+
+def _drop_keypair(nova: SiteNova, name: str, _params: Any, _body: Any) -> Answer:
+    return Answer(202) if nova.keypairs.pop(name, None) else NOT_FOUND
+
+
 def _extra_specs(nova: SiteNova, flavor_id: str, _params: Any, body: Any) -> Answer:
+    if not nova.admin or flavor_id not in nova.flavors:
+        return NOT_FOUND if nova.admin else FORBIDDEN
     nova.flavors[flavor_id]["extra_specs"].update(body["extra_specs"])
     return Answer(200, body)
 
 
-def _access(nova: SiteNova, _flavor_id: str, _params: Any, _body: Any) -> Answer:
+def _access(nova: SiteNova, flavor_id: str, _params: Any, _body: Any) -> Answer:
+    if not nova.admin or flavor_id not in nova.flavors:
+        return NOT_FOUND if nova.admin else FORBIDDEN
     return Answer(200, {"flavor_access": []})
 
 
@@ -336,21 +446,39 @@ def _hypervisors(nova: SiteNova, _params: Any, _body: Any) -> Answer:
     return Answer(200, {"hypervisors": [node]}) if nova.admin else FORBIDDEN
 
 
+def _limits(nova: SiteNova, _params: Any, _body: Any) -> Answer:
+    used = {"totalInstancesUsed": 1, "totalCoresUsed": 2, "totalRAMUsed": 2048}
+    return Answer(200, {"limits": {"rate": [], "absolute": {**nova.limits, **used}}})
+
+
+def _zones(_nova: SiteNova, _params: Any, _body: Any) -> Answer:
+    zones = [{"zoneName": name, "zoneState": {"available": name == "north"}} for name in ("north", "empty")]
+    return Answer(200, {"availabilityZoneInfo": zones})
+
+
 _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     (r"GET /servers(/detail)?", _list),
     (r"POST /servers", _create),
     (r"GET /servers/([^/]+)", _show),
     (r"DELETE /servers/([^/]+)", _delete),
     (r"POST /servers/([^/]+)/action", _action),
+    (r"POST /servers/([^/]+)/remote-consoles", _console),
+    (r"GET /servers/([^/]+)/os-interface", _cards),
+    (r"POST /servers/([^/]+)/os-interface", _plug),
+    (r"DELETE /servers/([^/]+)/os-interface/([^/]+)", _unplug),
     (r"GET /servers/([^/]+)/os-instance-actions", _actions),
     (r"GET /flavors/detail", _flavors),
     (r"GET /flavors/([^/]+)", _flavor),
     (r"POST /flavors", _make_flavor),
+    (r"DELETE /flavors/([^/]+)", _drop_flavor),
     (r"POST /flavors/([^/]+)/os-extra_specs", _extra_specs),
     (r"POST /flavors/([^/]+)/action", _access),
     (r"GET /os-keypairs", _keypairs),
     (r"GET /os-keypairs/([^/]+)", _keypair),
     (r"POST /os-keypairs", _make_keypair),
+    (r"DELETE /os-keypairs/([^/]+)", _drop_keypair),
     (r"GET /os-services", _services),
     (r"GET /os-hypervisors/detail", _hypervisors),
+    (r"GET /limits", _limits),
+    (r"GET /os-availability-zone", _zones),
 )

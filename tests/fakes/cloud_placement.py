@@ -17,7 +17,7 @@ class SitePlacement:
 
     def __init__(self, *, admin: bool) -> None:
         self.admin = admin
-        self.used = {"VCPU": 2, "MEMORY_MB": 1024, "DISK_GB": 2}
+        self.allocations: dict[str, dict[str, int]] = {"vendor": {"VCPU": 2, "MEMORY_MB": 1024, "DISK_GB": 2}}
 
     def answer(self, method: str, path: str, params: Mapping[str, str], body: Any) -> Answer:
         """Answer one request."""
@@ -29,7 +29,7 @@ class SitePlacement:
             return Answer(200, {"resource_providers": providers})
         answers = {
             "inventories": {"inventories": INVENTORIES},
-            "usages": {"usages": self.used},
+            "allocations": {"allocations": {uuid: {"resources": used} for uuid, used in self.allocations.items()}},
             "traits": {"traits": ["HW_CPU_X86_AVX2", "COMPUTE_NODE"]},
         }
         return Answer(200, answers[name])

@@ -24,6 +24,7 @@ class FakeConductor:
         self.faults: dict[str, list[str]] = {}
         self.events: list[tuple[str, str, str]] = []  # uuid, event, started or how it ended
         self.vifs: dict[str, tuple[str, str]] = {}  # port -> instance, address
+        self.migrations: dict[int, Row] = {}
         self.services: dict[str, Row] = {}
         self.nodes: dict[str, Row] = {}
         self.zones: dict[str, str] = {}
@@ -40,6 +41,7 @@ class FakeConductor:
             "power_state": 0,
             "info_cache": {"network_info": "[]"},
         }
+        row |= {"flavor": None, "old_flavor": None, "new_flavor": None, "system_metadata": {}}
         row |= {"host": None, "node": None, "compute_id": None, "launched_on": None, **fields}
         self.instances[uuid] = row
         return row
@@ -81,6 +83,15 @@ class FakeConductor:
             raise TaskStateChanged(f"{uuid} is {row['vm_state']}", deleting=False)
         row |= {**changes, "updated_at": self._now()}
         return dict(row)
+
+    async def save_migration(self, context: Row, migration_id: int, changes: Row) -> None:
+        """Write ``changes``."""
+        self._answer()
+        self.migrations[migration_id] |= changes
+
+    async def drop_migration_context(self, context: Row, uuid: str) -> None:
+        """End the context of a move."""
+        self._row(uuid)["migration_context"] = None
 
     async def destroy_instance(self, context: Row, instance_id: int, uuid: str, host: str | None) -> None:
         """Mark the row deleted; may be repeated."""
@@ -127,6 +138,11 @@ class FakeConductor:
         self._answer()
         assert self.vifs.get(port_id, (uuid, mac)) == (uuid, mac)
         self.vifs[port_id] = (uuid, mac)
+
+    async def delete_vif(self, context: Row, port_id: str) -> None:
+        """Delete one card's row."""
+        self._answer()
+        self.vifs.pop(port_id, None)
 
     async def delete_vifs(self, context: Row, uuid: str) -> None:
         """Drop all recorded ports."""

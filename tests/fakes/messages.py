@@ -1,20 +1,29 @@
 """One example of every message that crosses the link: each field set, none to its default."""
 
+from typing import Any
+
 import msgspec
 
 from bridge.core.inventory import LastStatus
-from bridge.core.records import FlavorVersion, InstanceRecord, Owner, Pending, SiteSpec
+from bridge.core.records import FlavorVersion, InstanceRecord, Owner, Pending, SiteFlavor, SiteSpec
 from proto.errors import FaultCode
 from proto.messages import (
     Ask,
     Bundle,
     Capacity,
     CensusEntry,
+    ChangeSpec,
+    ClassCapacity,
     Command,
+    Direction,
+    DiskSpec,
     Fault,
     FixedIp,
     FlavorSpec,
+    Holding,
+    HoldingKind,
     ImageSpec,
+    ImageTransfer,
     KeypairSpec,
     NetworkSpec,
     Observation,
@@ -24,11 +33,15 @@ from proto.messages import (
     Reply,
     Rpc,
     Sealed,
+    SecurityGroupRuleSpec,
+    SecurityGroupSpec,
     ServerSpec,
     ServerState,
     SiteHost,
+    SiteImage,
     SiteStatus,
     SubnetSpec,
+    TransferState,
 )
 from proto.operations import Verb
 
@@ -51,8 +64,23 @@ SUBNET = SubnetSpec(
     ipv6_address_mode="slaac",
     ipv6_ra_mode="slaac",
 )
-NETWORK = NetworkSpec("net-1", "private", "project-1", 1442, False, [SUBNET])
-PORT = PortSpec("port-1", "net-1", "fa:16:3e:00:00:01", [FixedIp("10.0.0.17", "sub-1")], tag="front")
+NETWORK = NetworkSpec("net-1", "private", "project-1", 1442, False, [SUBNET], "provider", "example.org.")
+PORT = PortSpec(
+    "port-1",
+    "net-1",
+    "fa:16:3e:00:00:01",
+    [FixedIp("10.0.0.17", "sub-1")],
+    tag="front",
+    security_groups=["group-1"],
+    allowed_address_pairs=[{"ip_address": "10.0.0.200", "mac_address": "fa:16:3e:00:00:01"}],
+    port_security_enabled=False,
+    dns_name="web-1",
+    vnic_type="direct",
+    extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}],
+    instance=UUID,
+)
+RULE = SecurityGroupRuleSpec("ingress", "IPv4", "tcp", 22, 80, "192.0.2.0/24", "group-2", "ssh")
+GROUP = SecurityGroupSpec("group-1", "web", "project-1", 3, [RULE], False)
 SERVER = ServerSpec(
     name="web-1",
     description="front end",
@@ -68,32 +96,85 @@ SERVER = ServerSpec(
     availability_zone="north",
     scheduler_hints={"build_near": ["x"]},
     secrets=SEALED,
+    security_groups=[GROUP],
+    hostname="web",
+    disk_config="MANUAL",
+    disks=[DiskSpec(-1, 2, "ext4", "disk", "scsi", "scratch")],
 )
+CHANGE = ChangeSpec(
+    FLAVOR, IMAGE, "web-2", "rebuilt", "web", {"role": "web"}, KeypairSpec("mine", "ssh-ed25519 AAAA", "aa:bb", "ssh"),
+    True, SEALED, PORT, [NETWORK], [GROUP],
+)  # fmt: skip
 STATE = ServerState("srv-1", "active", "rebooting", 1, "REBOOT", T0 - 60, T0 - 1, "it failed once", True)
-CAPACITY = Capacity(640, 1_048_576, 20_000, 64, 262_144, 4_000, 10, 40, 8_192, 500, ["HW_CPU_X86_AVX2"])
+CAPACITY = Capacity(
+    640, 1_048_576, 20_000, 64, 262_144, 4_000, 10, 40, 8_192, 500, ["HW_CPU_X86_AVX2"],
+    classes={"CUSTOM_GPU": ClassCapacity(8, 4, 1)}, others={"VCPU": 30}, fits={"42": 120}, measured_at=T0 - 30,
+)  # fmt: skip
+HOLDING = Holding(HoldingKind.FLAVOR, "cascade-42-v3", "42", 3, 2, T0 - 600)
 HOST = SiteHost("paris", "europe", "north")
+TRANSFER = ImageTransfer(
+    "img-1", "debian", 200, 84, 3.5, Direction.UP, TransferState.PAUSED, T0 - 30, "the link to the bridge is cut"
+)
+SITE_IMAGE = SiteImage("below", "img-1", "cirros", "active", 200, "sha512", "ab", "raw", "bare", T0 - 60, True)
+THINGS: Any = {"networks": [NETWORK], "security_groups": [GROUP], "ports": [PORT]}
+UNDONE = {"port-1": "the site does not have it"}
 
 # What crosses the link or waits in a stream.
 WIRE: tuple[msgspec.Struct, ...] = (
-    Command("paris", UUID, 7, 2, Verb.CREATE, T0, T0 + 1800, "req-1", SERVER, "HARD", False),
+    Command("paris", UUID, 7, 2, Verb.CREATE, T0, T0 + 1800, "req-1", SERVER, "HARD", False, CHANGE, "img-2"),
     Observation("paris", UUID, 7, T0, STATE, True, Outcome.REFUSED, FAULT, 3, ["net-1"]),
-    SiteStatus("paris", "agent-1", T0, T0 - 900, {"": CAPACITY, "north": CAPACITY}, {"nova": "2.96"}, 4, "nova: 503"),
-    Query("paris", "console_output", UUID, "req-2", 50, "srv-1"),
-    Reply(FAULT, "login:", [CensusEntry(UUID, 1, STATE)], "srv-1", b"\x00\xff"),
-    Ask("paris", "image_chunk", "img-1", 524_288, 4096, UUID, 7),
+    SiteStatus(
+        "paris",
+        "agent-1",
+        T0,
+        T0 - 900,
+        {"": CAPACITY, "north": CAPACITY},
+        {"nova": "2.96"},
+        4,
+        "nova: 503",
+        transfers=[TRANSFER],
+        degraded=["flavors are matched, not made"],
+    ),
+    Query(
+        "paris",
+        "console_output",
+        UUID,
+        "req-2",
+        50,
+        console_type="novnc",
+        marker="srv-1",
+        image_id="below",
+        offset=512,
+        flavor=FLAVOR,
+        holdings=[HOLDING],
+        **THINGS,
+    ),
+    Reply(
+        FAULT,
+        "login:",
+        [CensusEntry(UUID, 1, STATE)],
+        "srv-1",
+        b"\x00\xff",
+        images=[SITE_IMAGE],
+        holdings=[HOLDING],
+        undone=UNDONE,
+    ),
+    Ask("paris", "image_chunk", "img-1", 524_288, 4096, UUID, 7, "spool-1"),
     Rpc("rpc-1", "paris", "stop_instance", UUID, {"request_id": "req-3"}, {"clean_shutdown": True}, T0, SEALED, True),
 )
 
 # What etcd and files hold, as JSON.
 STORED: tuple[msgspec.Struct, ...] = (
     Bundle("paris", 2, [HOST], ["tls://nats:4222"], "-----BEGIN NATS USER JWT-----", "c2VhbGluZw==", "-----BEGIN CA"),
-    SiteSpec("paris", [HOST], "cHVibGlj", "UABC", 2, T0),
+    SiteSpec(
+        "paris", [HOST], "cHVibGlj", "UABC", 2, T0, image_rate=20.0, caps={"vcpus": 100}, networks={"net-1": "provider"}
+    ),
     InstanceRecord(
         uuid=UUID,
         generation=7,
         observed_generation=6,
         rpc_ids=["rpc-0", "rpc-1"],
-        pending=Pending(7, Verb.DELETE, "rpc-1", "req-1", T0, T0 + 60, True, FAULT),
+        pending=Pending(7, Verb.DELETE, "rpc-1", "req-1", T0, T0 + 60, True, FAULT, True),
         server_id="srv-1",
         vm_state="active",
         power_state=1,
@@ -104,6 +185,20 @@ STORED: tuple[msgspec.Struct, ...] = (
         trace_id="0af7651916cd43dd8448eb211c80319c",
     ),
     Owner("bridge-1", T0),
-    FlavorVersion(3, "ab" * 32),
-    LastStatus("paris", "agent-1", T0, T0 - 900, {}, {"nova": "2.96"}, 4, "nova: 503", T0 + 0.5, -1.5),
+    FlavorVersion(3, "ab" * 32, 4, {"cd" * 32: 2}, FLAVOR, T0),
+    SiteFlavor(2, "cascade-42-v2", 3, "agent-1", "disk is 20, wanted 21", 4, T0),
+    LastStatus(
+        "paris",
+        "agent-1",
+        T0,
+        T0 - 900,
+        {},
+        {"nova": "2.96"},
+        4,
+        "nova: 503",
+        transfers=[TRANSFER],
+        degraded=["flavors are matched, not made"],
+        received_at=T0 + 0.5,
+        clock_offset=-1.5,
+    ),
 )

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from bridge.core.translate import CREATED_MARK, made_by_bridge
+from bridge.core.translate_network import RESERVED_OWNER, remote_groups, reservation
 from proto.errors import FaultCode, Refused, Unavailable
 
 Port = dict[str, Any]
@@ -16,6 +17,18 @@ SUBNET: dict[str, Any] = {
     "ip_version": 4,
     "gateway_ip": "10.0.0.1",
     "enable_dhcp": True,
+}
+GROUP: dict[str, Any] = {
+    "id": "group-1",
+    "name": "default",
+    "project_id": "project-1",
+    "revision_number": 1,
+    "stateful": True,
+    "security_group_rules": [
+        {"direction": "egress", "ethertype": "IPv4"},
+        {"direction": "egress", "ethertype": "IPv6"},
+        {"direction": "ingress", "ethertype": "IPv4", "remote_group_id": "group-1"},
+    ],
 }
 CONTENT = b"the bytes of an image" * 10
 IMAGE: dict[str, Any] = {
@@ -33,10 +46,12 @@ IMAGE: dict[str, Any] = {
 
 
 class FakeNeutron:
-    """One network with one subnet; addresses count up."""
+    """One network with one subnet and one security group; addresses count up."""
 
     def __init__(self) -> None:
-        self.ports: dict[str, Port] = {}
+        self.made: dict[str, Port] = {}  # ports
+        self.groups: dict[str, dict[str, Any]] = {GROUP["id"]: GROUP}
+        self.extensions: set[str] = set()
         self.away = False
         self._made = 0
 
@@ -50,12 +65,12 @@ class FakeNeutron:
     async def ports_of(self, uuid: str) -> list[Port]:
         """Return the ports of an instance."""
         self._answer()
-        return [dict(port) for port in self.ports.values() if port.get("device_id") == uuid]
+        return [dict(port) for port in self.made.values() if port.get("device_id") == uuid]
 
     async def port(self, port_id: str) -> Port | None:
         """Return a port."""
         self._answer()
-        return dict(self.ports[port_id]) if port_id in self.ports else None
+        return dict(self.made[port_id]) if port_id in self.made else None
 
     async def create_port(self, network_id: str, fields: dict[str, Any]) -> Port:
         """Make a port of ours."""
@@ -65,38 +80,58 @@ class FakeNeutron:
     async def update_port(self, port_id: str, fields: dict[str, Any]) -> Port:
         """Change a port."""
         self._answer()
-        if port_id not in self.ports:
+        if port_id not in self.made:
             raise Refused(FaultCode.NETWORK, f"port {port_id} could not be found")
-        self.ports[port_id] |= fields
-        return dict(self.ports[port_id])
+        self.made[port_id] |= fields
+        return dict(self.made[port_id])
 
     async def release(self, ports: Iterable[Port]) -> None:
         """Delete our ports, give the tenant's back."""
         self._answer()
         for port in ports:
             if made_by_bridge(port):
-                self.ports.pop(port["id"], None)
-            elif port["id"] in self.ports:
-                self.ports[port["id"]] |= {"device_id": "", "device_owner": "", "binding:host_id": None}
+                self.made.pop(port["id"], None)
+            elif port["id"] in self.made:
+                self.made[port["id"]] |= {"device_id": "", "device_owner": "", "binding:host_id": None}
 
-    async def reserved(self, site: str, network: dict[str, Any], subnets: list[dict[str, Any]]) -> list[Port]:
-        """Return the ports that hold addresses for a site."""
+    async def networks(self, network_ids: Collection[str]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Return those that exist with their subnets."""
         self._answer()
-        mine = [port for port in self.ports.values() if port.get("device_id") == f"cascade-{site}"]
-        return mine or [self.add(device_id=f"cascade-{site}")]
+        return [(NETWORK, [SUBNET])] if NETWORK["id"] in network_ids else []
 
-    def forget(self, site: str) -> None:
-        """Believe nothing of a site's reserved addresses; there is no cache here."""
-
-    async def unreserve(self, site: str, hosts: Collection[str], network_id: str, leaving: str) -> None:
-        """Give back what ``reserved`` made, unless the site still has a port of another instance."""
+    async def security_groups(self, group_ids: Collection[str]) -> list[dict[str, Any]]:
+        """Return those that exist and those their rules name."""
         self._answer()
-        ports = [port for port in self.ports.values() if port["network_id"] == network_id]
-        if any(port.get("binding:host_id") in hosts and port.get("device_id") != leaving for port in ports):
-            return
-        for port in ports:
-            if port.get("device_id") == f"cascade-{site}":
-                del self.ports[port["id"]]
+        asked: set[str] = set()
+        found: list[dict[str, Any]] = []
+        while wanted := (set(group_ids) | remote_groups(found)) - asked:
+            found += [self.groups[group] for group in sorted(wanted & self.groups.keys())]
+            asked |= wanted
+        return found
+
+    async def has(self, extension: str) -> bool:
+        """Whether there is an extension."""
+        return extension in self.extensions
+
+    async def ports(self, **query: str) -> list[Port]:
+        """Return the ports that match."""
+        self._answer()
+        return [dict(p) for p in self.made.values() if all(p.get(key) == value for key, value in query.items())]
+
+    async def ports_on(self, hosts: Collection[str]) -> list[Port]:
+        """Return the ports of hosts."""
+        self._answer()
+        return [dict(port) for port in self.made.values() if port.get("binding:host_id") in hosts]
+
+    async def delete_port(self, port_id: str) -> None:
+        """Delete a port."""
+        self._answer()
+        self.made.pop(port_id, None)
+
+    async def reserve(self, site: str, network: dict[str, Any], subnet_ids: list[str]) -> Port:
+        """Make a port that holds an address for a site."""
+        self._answer()
+        return self.add(device_id=reservation(site), device_owner=RESERVED_OWNER, security_groups=[])
 
     async def networks_of(self, project_id: str) -> list[dict[str, Any]]:
         """Return the networks Nova would choose from."""
@@ -123,25 +158,12 @@ class FakeNeutron:
             "mac_address": f"fa:16:3e:00:{high:02x}:{low:02x}",
             "fixed_ips": [{"ip_address": f"10.0.{high}.{low + 1}", "subnet_id": SUBNET["id"]}],
             "status": "ACTIVE",
+            "security_groups": [GROUP["id"]],
             **fields,
         }
-        self.ports[port["id"]] = port
+        self.made[port["id"]] = port
         return dict(port)
 
     def _answer(self) -> None:
         if self.away:
             raise Unavailable("neutron is away")
-
-
-class FakeGlance:
-    """One image."""
-
-    async def image(self, image_id: str) -> dict[str, Any]:
-        """Return an active image."""
-        if image_id != IMAGE["id"]:
-            raise Refused(FaultCode.IMAGE, f"image {image_id} does not exist")
-        return IMAGE
-
-    async def chunk(self, image_id: str, offset: int, length: int) -> bytes:
-        """Return bytes of an image."""
-        return CONTENT[offset : offset + length]

@@ -28,6 +28,7 @@ FLAVOR = {
     "ephemeral_gb": 0,
     "swap": 0,
 }
+LARGER = {**FLAVOR, "flavorid": "43", "name": "m1.large", "memory_mb": 1024}
 POWERED = ("active", "rescued", "error")
 
 
@@ -45,6 +46,7 @@ class FakeNova:
         self.rabbit = rabbit
         self.placement = placement
         self.neutron = neutron
+        self.flavor = dict(FLAVOR)  # of every boot
         self.sent: list[IncomingRpc] = []
         self._numbers = itertools.count(1)
         conductor.rebuild = self._build_again
@@ -60,8 +62,8 @@ class FakeNova:
         if row["host"] is None:
             self.conductor.change(uuid, deleted=True, vm_state="deleted", task_state=None)
             self.placement.allocations.pop(uuid, None)
-            for port in [port for port in self.neutron.ports.values() if port.get("device_id") == uuid]:
-                del self.neutron.ports[port["id"]]
+            for port in [port for port in self.neutron.made.values() if port.get("device_id") == uuid]:
+                del self.neutron.made[port["id"]]
             return
         self.conductor.change(uuid, task_state="deleting")
         self._cast(row["host"], "terminate_instance", uuid, bdms=[])
@@ -79,9 +81,87 @@ class FakeNova:
         task = "rebooting" if kind == "SOFT" else "rebooting_hard"
         self._act(uuid, "reboot_instance", task, POWERED, block_device_info=None, reboot_type=kind)
 
+    def pause(self, uuid: str) -> None:
+        """Pause an instance."""
+        self._act(uuid, "pause_instance", "pausing", ("active",))
+
+    def unpause(self, uuid: str) -> None:
+        """Unpause an instance."""
+        self._act(uuid, "unpause_instance", "unpausing", ("paused",))
+
+    def suspend(self, uuid: str) -> None:
+        """Suspend an instance."""
+        self._act(uuid, "suspend_instance", "suspending", ("active",))
+
+    def resume(self, uuid: str) -> None:
+        """Resume an instance."""
+        self._act(uuid, "resume_instance", "resuming", ("suspended",))
+
+    def rebuild(self, uuid: str) -> None:
+        """Rebuild an instance from the image it has."""
+        self._act(uuid, "rebuild_instance", "rebuilding", POWERED, image_ref="img-1", new_pass="new", recreate=False)
+
+    def password(self, uuid: str) -> None:
+        """Set the guest's password; nova-api would wait for the answer."""
+        self._act(uuid, "set_admin_password", "updating_password", ("active",), new_pass="new")
+
+    def attach(self, uuid: str) -> None:
+        """Attach a card of the second network; nova-api would wait for the answer."""
+        self._act(
+            uuid, "attach_interface", None, POWERED, network_id="net-1", port_id=None, requested_ip=None, tag=None
+        )
+
+    def detach(self, uuid: str) -> None:
+        """Detach the card attached last."""
+        ports = [port["id"] for port in self.neutron.made.values() if port.get("device_id") == uuid]
+        self._act(uuid, "detach_interface", None, POWERED, port_id=ports[-1])
+
+    def rescue(self, uuid: str) -> None:
+        """Rescue an instance with the site's own choice of an image."""
+        self._act(uuid, "rescue_instance", "rescuing", POWERED, rescue_password="new", rescue_image_ref=None)
+
+    def unrescue(self, uuid: str) -> None:
+        """End the rescue of an instance."""
+        self._act(uuid, "unrescue_instance", "unrescuing", ("rescued",))
+
+    def resize(self, uuid: str) -> None:
+        """Resize an instance to the larger flavor; its allocation goes to the migration."""
+        number = len(self.conductor.migrations) + 1
+        migration = {"id": number, "uuid": f"migration-{number}"}
+        row = self._row(uuid)
+        self.conductor.change(uuid, flavor={"id": 1, **FLAVOR})
+        request = wrapped("Migration", **migration)
+        self._act(
+            uuid, "prep_resize", "resize_prep", ("active", "stopped"),
+            flavor=wrapped("Flavor", id=2, **LARGER), migration=request, image={}, clean_shutdown=True,
+        )  # fmt: skip
+        self.conductor.migrations[number] = {**migration, "status": "pre-migrating", "instance": uuid}
+        self.placement.allocations[migration["uuid"]] = node_uuid(row["host"])
+
+    def confirm(self, uuid: str) -> None:
+        """Confirm the resize of an instance."""
+        migration = self._migration(uuid, "confirming")
+        self._act(uuid, "confirm_resize", None, ("resized",), migration=migration)
+
+    def revert(self, uuid: str) -> None:
+        """Revert the resize of an instance."""
+        migration = self._migration(uuid, "reverting")
+        self._act(uuid, "revert_resize", "resize_reverting", ("resized",), migration=migration)
+
+    def _migration(self, uuid: str, status: str) -> dict[str, Any]:
+        for migration in self.conductor.migrations.values():
+            if migration["instance"] == uuid and migration["status"] == "finished":
+                migration["status"] = status
+                return wrapped("Migration", id=migration["id"], uuid=migration["uuid"])
+        raise Refused("no finished migration")
+
     def shelve(self, uuid: str) -> None:
         """Ask for something that has no row in our table."""
         self._act(uuid, "shelve_instance", "shelving", POWERED, image_id=None)
+
+    def snapshot(self, uuid: str, image_id: str) -> None:
+        """Take a snapshot for an image that Glance has already."""
+        self._act(uuid, "snapshot_instance", "image_snapshot_pending", ("active", "stopped"), image_id=image_id)
 
     def was_sent(self, uuid: str, method: str) -> bool:
         """Whether an RPC of this method was sent for an instance."""
@@ -93,7 +173,7 @@ class FakeNova:
         again = {name: getattr(rpc, name) for name in ("host", "method", "rpc_id", "context", "args", "is_call")}
         self.rabbit.cast(IncomingRpc(**again, redelivered=True))
 
-    def _act(self, uuid: str, method: str, task: str, vm_states: Sequence[str], **args: Any) -> None:
+    def _act(self, uuid: str, method: str, task: str | None, vm_states: Sequence[str], **args: Any) -> None:
         row = self._row(uuid)
         if row["task_state"] is not None or row["vm_state"] not in vm_states or row["host"] is None:
             raise Refused(f"cannot {method} while {row['vm_state']}/{row['task_state']}")
@@ -157,7 +237,7 @@ class FakeNova:
             project_id=row["project_id"],
             display_name=row["display_name"],
             image_ref="img-1",
-            flavor=wrapped("Flavor", **FLAVOR),
+            flavor=wrapped("Flavor", **self.flavor),
             keypairs=wrapped("KeyPairList", objects=[]),
             user_data=USER_DATA,
             host=row["host"],

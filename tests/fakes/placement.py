@@ -59,6 +59,12 @@ class FakePlacement:
         self._answer()
         self.allocations.pop(consumer, None)
 
+    async def move_allocations(self, source: str, target: str) -> None:
+        """Give ``target`` what ``source`` holds."""
+        self._answer()
+        if source in self.allocations:
+            self.allocations[target] = self.allocations.pop(source)
+
     async def consumers(self, uuid: str) -> list[str]:
         """Return who holds something of a provider."""
         self._answer()

@@ -13,7 +13,7 @@ from nats.aio.client import Client, RawCredentials
 from bridge.edge import nats_jwt
 from deploy.embedded.servers import NatsServer
 from proto import codec, messages, streams, subjects
-from proto.errors import Malformed
+from proto.errors import Malformed, Unavailable
 from proto.jetstream import JetStream
 from proto.operations import Lane, Verb
 from tests.servers.nats import connect_bridge, connect_site, jetstream, kill, nats_server, private_nats, start_again
@@ -98,6 +98,21 @@ async def test_a_site_pulls_and_acknowledges_its_own_commands(
         (delivery,) = await pull.fetch(1, timeout=5)
         await delivery.ack()
         assert await jetstream.count(streams.commands(paris).name, subjects.commands_of_site(paris)) == 0
+    await site.close()
+
+
+async def test_a_site_can_tell_that_its_commands_may_be_pulled_without_taking_one(
+    nats_server: NatsServer, jetstream: JetStream, paris: str, rome: str
+) -> None:
+    site, durable = await connect_site(nats_server, paris), streams.agent_durable(paris, Lane.NORMAL)
+    await site.must_serve(durable)
+    await jetstream.publish(subjects.command(paris, Lane.NORMAL, "i1"), b"command")
+    await site.must_serve(durable)
+    (delivery,) = await (await site.pull(durable)).fetch(1, timeout=5)
+    assert (delivery.data, delivery.num_delivered) == (b"command", 1)
+    await delivery.ack()
+    with pytest.raises(Unavailable):
+        await site.must_serve(streams.agent_durable(rome, Lane.NORMAL))
     await site.close()
 
 

@@ -18,11 +18,13 @@ from proto.jetstream import JetStream
 from proto.messages import Ask, Bundle, Command, Observation, Query, Reply, SiteHost, SiteStatus
 from proto.operations import BY_VERB, Lane, Verb
 from proto.sealing import PrivateKey
+from proto.transfer import Transfers
 from site_agent import queries, site
 from site_agent.executor import Executor, end
 from site_agent.heartbeat import Heartbeat
 from site_agent.observer import Observer, Pace
 from tests.fakes.cloud import FakeCloud
+from tests.fakes.spool import Disk, FakeSpool
 from tests.servers.nats import connect_bridge, connect_site, kill, nats_server, private_nats, start_again, unique_site
 from tests.unit.site_agent.world import CONTENT, card, server_spec
 
@@ -115,7 +117,7 @@ class Stage:
         """Run an agent; leaving the block kills it without a word to NATS."""
         road = await connect_site(self.server, self.name)
         bundle = Bundle(self.name, 1, [SiteHost("h", "az")], [self.server.url], "", self.key.base64)
-        here = site.make(bundle, self.key, self.cloud, road)  # type: ignore[arg-type]
+        here = site.make(bundle, self.key, self.cloud, road, Transfers(FakeSpool(Disk()), 2))  # type: ignore[arg-type]
         executor = Executor(here, 8)
         observer = Observer(here, Pace(0.1, 0.3, 4.0, 600.0), lambda: executor.busy)
         heartbeat = Heartbeat(here, lambda: executor.busy, 0.5, 60.0)

@@ -66,7 +66,7 @@ def _left_behind(world: World) -> Iterator[str]:
         uuid = identity.uuid_of(server.tags)
         if uuid in rows and (rows[uuid]["deleted"] or rows[uuid]["host"] is None):
             yield f"{server.id} is left of {uuid} in {site}"
-    for port in world.above.neutron.ports.values():
+    for port in world.above.neutron.made.values():
         row = rows.get(port.get("device_id", ""))
         if row is not None and row["deleted"]:
             yield f"{port['id']} is left of {row['uuid']} above"

@@ -6,6 +6,7 @@ from typing import Any
 from bridge.__main__ import site_of
 from bridge.catalog import Catalog
 from bridge.core.records import SiteSpec
+from bridge.flavor_watch import FlavorWatch
 from bridge.heartbeats import Heartbeats
 from bridge.intake import Intake
 from bridge.owner import Ownership, share_sites
@@ -15,16 +16,20 @@ from proto.jetstream import JetStream
 from proto.messages import Bundle
 from proto.operations import Lane
 from proto.sealing import PrivateKey
+from proto.transfer import Transfers
 from site_agent import queries, site
 from site_agent.executor import Executor
 from site_agent.heartbeat import Heartbeat
 from site_agent.observer import Observer, Pace
 from tests.fakes.conductor import FakeConductor
 from tests.fakes.etcd import FakeEtcdStore
-from tests.fakes.neutron import FakeGlance, FakeNeutron
+from tests.fakes.flavors import FakeFlavors
+from tests.fakes.glance import FakeGlance
+from tests.fakes.neutron import FakeNeutron
 from tests.fakes.placement import FakePlacement
 from tests.fakes.process import Edge, Process
 from tests.fakes.rabbit import FakeRabbit
+from tests.fakes.spool import Disk, FakeSpool
 from tests.scenario.telling import Teller, point
 
 PACE = Pace(fast=0.6, slow=2.0, overlap=4.0, resync=600.0)
@@ -41,26 +46,32 @@ class Above:
         self.neutron = FakeNeutron()
         self.glance = FakeGlance()
         self.placement = FakePlacement()
+        self.flavors = FakeFlavors()
         self.teller = teller
         self.key = key
+        self.disk = Disk("above")  # of the machine that the bridges run on
 
 
 async def bridge(process: Process, above: Above, store: FakeEtcdStore, road: JetStream) -> None:
     """Run a bridge; bridge/__main__.py is what it stands for."""
     intake = Intake(road, above.key.public(), site_of)
     conductor: Any = Edge(process, above.conductor, point("conductor"), above.teller.conductor)
+    catalog = Catalog(store)
     edges = Edges(
         road=road,
         store=StoreEdge(process, store, point("etcd"), above.teller.store),  # type: ignore[arg-type]
         rpc=above.rabbit.client(process, intake.store),  # type: ignore[arg-type]
+        intake=intake,
         conductor=conductor,
         placement=Edge(process, above.placement, point("placement")),  # type: ignore[arg-type]
         nova_api=conductor,
         neutron=Edge(process, above.neutron, point("neutron")),  # type: ignore[arg-type]
         glance=Edge(process, above.glance, point("glance")),  # type: ignore[arg-type]
         heartbeats=Heartbeats(conductor),
-        catalog=Catalog(store),
+        catalog=catalog,
+        flavor_watch=FlavorWatch(Edge(process, above.flavors, point("nova")), catalog),  # type: ignore[arg-type]
         key=above.key,
+        spool=FakeSpool(above.disk),  # type: ignore[arg-type]
     )
     await road.ensure_stream(streams.DEAD)
 
@@ -69,6 +80,8 @@ async def bridge(process: Process, above: Above, store: FakeEtcdStore, road: Jet
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(edges.heartbeats.run())
+        tasks.create_task(catalog.follow())
+        tasks.create_task(edges.flavor_watch.run())
         tasks.create_task(share_sites(edges.store, process.name, run_site))
 
 
@@ -88,9 +101,10 @@ class StoreEdge(Edge):
         return grant
 
 
-async def agent(bundle: Bundle, cloud: Any, road: JetStream) -> None:
+async def agent(bundle: Bundle, cloud: Any, road: JetStream, disk: Disk) -> None:
     """Run an agent; site_agent/__main__.py is what it stands for."""
-    here = site.make(bundle, PrivateKey(bundle.sealing_key), cloud, road)
+    spool: Any = FakeSpool(disk)
+    here = site.make(bundle, PrivateKey(bundle.sealing_key), cloud, road, Transfers(spool, 2))
     executor = Executor(here, SLOTS)
     await queries.serve(here)
     heartbeat = Heartbeat(here, lambda: executor.busy, status_interval=5.0, capacity_interval=60.0)

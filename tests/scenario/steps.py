@@ -46,7 +46,9 @@ def _build(world: World, name: str, hosts: str) -> None:
 def _ask(world: World, what: str, name: str) -> None:
     uuid = world.uuid(name)
     try:
-        if what == "hard reboot":
+        if what == "snapshot":
+            world.nova.snapshot(uuid, world.above.glance.begin_snapshot(uuid))
+        elif what == "hard reboot":
             world.nova.reboot(uuid, "HARD")
         else:
             getattr(world.nova, what)(uuid)
@@ -55,6 +57,10 @@ def _ask(world: World, what: str, name: str) -> None:
         return
     if what == "delete":
         world.asked.deleted.add(uuid)
+
+
+def _fail_resizes(world: World, site: str) -> None:
+    world.sites[site].cloud.nova.fail_resizes = True
 
 
 def _redeliver(world: World, name: str, method: str) -> None:
@@ -126,6 +132,14 @@ def _fails_builds(world: World, site: str, message: str) -> None:
     world.sites[site].cloud.nova.fail_builds = message
 
 
+def _fails_snapshots(world: World, site: str) -> None:
+    world.sites[site].cloud.nova.fail_snapshots = True
+
+
+def _delete_image(world: World, image_id: str) -> None:
+    del world.above.glance.images[image_id]
+
+
 def _builds(world: World, site: str) -> None:
     world.sites[site].cloud.nova.fail_builds = None
 
@@ -184,6 +198,9 @@ def _show(world: World) -> None:
     for site, server in world.servers():
         task = f"/{server.task_state}" if server.task_state else ""
         say(site, f"{server.id} {identity.uuid_of(server.tags)} {server.vm_state}{task}")
+    for image in world.above.glance.images.values():
+        if "image_type" in image:
+            say("glance", f"{image['id']} of {image['instance_uuid']} {image['status']}")
     waiting = [" ".join((s.split(".")[2], s.split(".")[4], s.split(".")[-1])) for s in world.waiting()]
     say("bus", ", ".join(waiting) or "nothing waits")
     if world.dead():
@@ -195,11 +212,32 @@ def _purge(world: World, site: str) -> None:
         world.road.queues[stream.name].messages.clear()
 
 
+def _flavor(world: World, vcpus: str) -> None:
+    world.above.flavors.change(int(vcpus))
+    world.nova.flavor["vcpus"] = int(vcpus)
+
+
+def _no_flavor(world: World) -> None:
+    world.above.flavors.listed.clear()
+
+
+def _show_flavors(world: World) -> None:
+    for site, here in world.sites.items():
+        world.teller.say(site, ", ".join(sorted(here.cloud.nova.flavors)) or "no flavors")
+
+
+ASKED = (
+    "delete", "stop", "start", "reboot", "hard reboot", "pause", "unpause", "suspend", "resume", "rebuild", "rescue",
+    "unrescue", "password", "resize", "confirm", "revert", "attach", "detach", "shelve", "snapshot",
+)  # fmt: skip
 STEPS: list[tuple[str, Step]] = [
+    (r"flavor of (\d+) vcpus", _flavor),
+    (r"flavor deleted", _no_flavor),
+    (r"show flavors", _show_flavors),
     (r"sites (.+)", _sites),
     (r"site (\w+) with hosts (.+)", _site_of_hosts),
     (r"build (i\d+) on (.+)", _build),
-    (r"(delete|stop|start|reboot|hard reboot|shelve) (i\d+)", _ask),
+    (rf"({'|'.join(ASKED)}) (i\d+)", _ask),
     (r"redeliver (i\d+) (\w+)", _redeliver),
     (r"(crash|freeze) (bridge\d?|agent\d? \w+) (before|after) (.+)", _arm),
     (r"kill (bridge\d?|agent\d? \w+)", _kill),
@@ -210,6 +248,8 @@ STEPS: list[tuple[str, Step]] = [
     (r"cut (bridge\d?|agent\d? \w+)", _cut),
     (r"mend (bridge\d?|agent\d? \w+)", _mend),
     (r"wait ([\d.]+) (s|min|h)", _wait),
+    (r"(\w+) fails snapshots", _fails_snapshots),
+    (r"delete image (snap-\d+)", _delete_image),
     (r"(\w+) refuses (.+) with (\d+) (.+)", _refuses),
     (r"(\w+) answers 503 to (.+)", _busy),
     (r"(\w+) answers nonsense to (.+)", _nonsense),
@@ -217,6 +257,7 @@ STEPS: list[tuple[str, Step]] = [
     (r"(\w+) fails builds: (.+)", _fails_builds),
     (r"(\w+) builds again", _builds),
     (r"(\w+) builds in ([\d.]+) (s|min|h)", _build_time),
+    (r"(\w+) fails resizes", _fail_resizes),
     (r"(\w+) itself does (os-stop|os-start|delete) (i\d+)", _vendor),
     (r"(\w+) has a stranger (i\d+)", _stranger),
     (r"garbage as a (command|observation|RPC) of (\w+) (i\d+)", _garbage),

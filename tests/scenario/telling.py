@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from bridge.core import keys
-from bridge.core.records import InstanceRecord
+from bridge.core.records import InstanceRecord, SiteFlavor
 from proto import codec, subjects
 from proto.errors import Malformed
 from proto.messages import Command, Observation, Outcome, Rpc
@@ -74,6 +74,8 @@ class Teller:
         """A key was written or deleted."""
         if method == "put" and args[0].endswith("/owner"):
             self.say("etcd", f"{args[0].split('/')[-2]} is owned by {process.name}")
+        if method in ("put", "delete") and args[0].startswith(keys.HELD) and "/flavors/" in args[0]:
+            self.say("etcd", _site_flavor(method, args))
         if method not in ("put", "delete") or "/instances/" not in args[0]:
             return
         if method == "delete":
@@ -105,6 +107,18 @@ class Teller:
         action = f" {next(iter(body))}" if path.endswith("/action") else ""
         made = f" {result.body['server']['id']}" if result.ok and path == "/servers" else ""
         self.say(name, f"{method} {path}{action} -> {result.status}{made}")
+
+
+def _site_flavor(method: str, args: Any) -> str:
+    site, _, flavor = args[0].removeprefix(keys.HELD).split("/")
+    if method == "delete":
+        return f"{site} has nothing of flavor {flavor}"
+    held = codec.from_json(args[1], SiteFlavor)
+    return (
+        f"{site} lacks flavor {flavor} v{held.tried}: {held.reason}"
+        if held.reason
+        else (f"{site} has flavor {flavor} v{held.version}")
+    )
 
 
 def point(edge: str) -> Any:

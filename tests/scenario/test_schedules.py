@@ -42,7 +42,9 @@ CRASHES = st.one_of(
 )
 STEPS = st.one_of(
     st.builds("build {}".format, INSTANCES),
-    st.builds("{} {}".format, st.sampled_from(["delete", "delete", "stop", "start", "reboot"]), INSTANCES),
+    st.builds(
+        "{} {}".format, st.sampled_from(["delete", "delete", "stop", "start", "reboot", "pause", "unpause"]), INSTANCES
+    ),
     st.builds(lambda crash, when: f"crash {crash[0]} {when} {crash[1]}", CRASHES, st.sampled_from(["before", "after"])),
     st.builds("{} {}".format, st.sampled_from(["restart", "cut", "mend", "start", "freeze", "thaw"]), PROGRAMS),
     st.builds("{} refuses POST compute /servers with 403 {}".format, st.sampled_from(SITES), st.just(QUOTA)),

@@ -19,6 +19,7 @@ from tests.fakes.nova import FakeNova
 from tests.fakes.process import Edge, Process
 from tests.fakes.rabbit import FakeRabbit
 from tests.fakes.road import Road
+from tests.fakes.spool import Disk
 from tests.scenario import programs
 from tests.scenario.telling import Teller
 
@@ -38,6 +39,7 @@ class Cascaded:
     cloud: FakeCloud
     bundle: Bundle
     agents: dict[str, Process] = field(default_factory=dict)
+    disks: dict[str, Disk] = field(default_factory=dict)  # by agent
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ class World:
 
         cloud = Edge(process, here.cloud, describe, said)
         road: Any = self.road.link(process, self.teller.road, subjects.inbox_prefix(site))
-        process.run(programs.agent(here.bundle, cloud, road))
+        process.run(programs.agent(here.bundle, cloud, road, here.disks.setdefault(name, Disk(name))))
         return process
 
     def process(self, name: str) -> Process:

@@ -156,6 +156,7 @@ class World:
         self.store = Store()
         self.spec = spec or SiteHost(HOST, "paris")
         self.heartbeats = Heartbeats(self.nova, monotonic=self.clock.monotonic, now=self.clock.now)
+        self.caps: dict[str, int] = {}
         self.presence = self.owner()
 
     def owner(self) -> Presence:
@@ -167,6 +168,7 @@ class World:
             nova_api=self.nova,
             store=self.store,
             heartbeats=self.heartbeats,
+            caps=self.caps,
             monotonic=self.clock.monotonic,
             now=self.clock.now,
         )

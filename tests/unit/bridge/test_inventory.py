@@ -1,11 +1,12 @@
 """What a site looks like above, and when it may take servers."""
 
+import msgspec
 import pytest
 
 from bridge.core import inventory
 from bridge.core.inventory import Hearing, LastStatus, Liveness, Switch
 from proto.codec import from_json, to_json
-from proto.messages import Capacity, SiteHost, SiteStatus
+from proto.messages import Capacity, ClassCapacity, SiteHost, SiteStatus
 
 CAPACITY = Capacity(
     vcpus=640,
@@ -159,3 +160,34 @@ def test_what_is_stored_of_a_status_reads_as_a_status_too() -> None:
     stored = to_json(LastStatus("paris", "a", 1.0, 0.0, {"": CAPACITY}, {"agent": "1"}, 0, clock_offset=-2.0))
     assert from_json(stored, SiteStatus).capacity[""] == CAPACITY
     assert from_json(stored, LastStatus).clock_offset == -2.0
+
+
+def test_what_others_use_in_the_site_is_not_offered() -> None:
+    shared = msgspec.structs.replace(
+        CAPACITY, others={"VCPU": 30, "DISK_GB": 20_001, "CUSTOM_GPU": 1}, classes={"CUSTOM_GPU": ClassCapacity(4, 2)}
+    )
+    offered = inventory.inventories(shared)
+    assert {name: inventory.usable(one) for name, one in offered.items()} == {
+        "VCPU": 610, "MEMORY_MB": 1_048_576, "DISK_GB": 0, "CUSTOM_GPU": 3,
+    }  # fmt: skip
+    assert offered["CUSTOM_GPU"]["max_unit"] == 2
+    node = inventory.compute_node("paris", "paris", shared)
+    assert (node["vcpus"], node["vcpus_used"], node["local_gb"], node["local_gb_used"]) == (610, 10, 0, 0)
+
+
+def test_a_class_the_site_has_no_more_is_reserved_whole() -> None:
+    shown = inventory.inventories(msgspec.structs.replace(CAPACITY, classes={"CUSTOM_GPU": ClassCapacity(4, 2)}))
+    written = inventory.with_vanished(inventory.inventories(CAPACITY), shown)
+    assert inventory.usable(written["CUSTOM_GPU"]) == 0
+    assert written["VCPU"] == shown["VCPU"]
+
+
+def test_hosts_of_a_capped_site_share_the_cap_in_proportion() -> None:
+    hosts = [SiteHost("p.north", "eu", "north"), SiteHost("p.south", "eu", "south"), SiteHost("p.new", "eu", "new")]
+    zones = {"north": CAPACITY, "south": msgspec.structs.replace(CAPACITY, vcpus=320)}
+    status = SiteStatus("p", "a", 0.0, 0.0, zones, {}, 0)
+    offers = inventory.offers(status, hosts, {"vcpus": 100, "disk_gb": 10**9})
+    assert {host: inventory.usable(offer["VCPU"]) for host, offer in offers.items()} == {"p.north": 66, "p.south": 33}
+    assert inventory.usable(offers["p.north"]["DISK_GB"]) == 20_000
+    assert inventory.usable(inventory.offers(status, hosts, {"vcpus": 0})["p.north"]["VCPU"]) == 0
+    assert inventory.compute_node("p.north", "p", CAPACITY, offers["p.north"])["vcpus"] == 66

@@ -15,6 +15,27 @@ OPERATOR = "maintenance window"
 SMALLER = Capacity(320, 1_048_576, 20_000, 64, 262_144, 4_000, 10)
 
 
+async def test_agents_are_those_heard_of_lately() -> None:
+    world = World()
+    assert world.presence.agents == frozenset()
+    await world.hear()
+    assert world.presence.agents == {"a"}
+    await world.hear(problem="keystone is away")
+    await world.wait(inventory.SILENT_AFTER)
+    assert world.presence.agents == frozenset()
+
+
+async def test_an_operators_cap_bounds_what_a_host_offers() -> None:
+    world = World()
+    world.caps = {"vcpus": 100}
+    world.presence = world.owner()
+    await world.online()
+    assert world.provider.inventories["VCPU"]["total"] == 100
+    assert world.nova.nodes[HOST]["vcpus"] == 100
+    found = world.presence.capacity_of(HOST)
+    assert found is not None and found.vcpus == 640
+
+
 async def test_a_new_host_is_disabled_and_empty_until_its_site_reports() -> None:
     world = World()
     await world.presence.round()

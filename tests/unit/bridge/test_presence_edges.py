@@ -10,7 +10,7 @@ from bridge.edge.cloud_session import Answer
 from bridge.edge.nova_api import NovaApi
 from bridge.edge.placement import ATTEMPTS, Placement
 from proto.errors import Refused, Unavailable
-from proto.messages import Capacity
+from proto.messages import Capacity, ClassCapacity
 
 OURS = inventory.inventories(Capacity(8, 8, 8, 4, 4, 4, 1))
 UUID = "11111111-1111-4111-8111-111111111111"
@@ -66,6 +66,36 @@ async def test_an_unchanged_inventory_is_not_written() -> None:
     )
     assert not await placement.set_inventories(UUID, OURS)
     assert session.sent("PUT") == []
+
+
+async def test_custom_classes_are_made_once_and_unknown_standard_ones_left_out() -> None:
+    def answer(_method: str, path: str, _body: Any) -> Answer:
+        if path == "/resource_classes":
+            return Answer(200, {"resource_classes": [{"name": "VCPU"}, {"name": "PCPU"}]})
+        return Answer(200, {"resource_provider_generation": 1, "inventories": {}})
+
+    placement, session = placement_of(answer)
+    site = Capacity(8, 8, 8, 4, 4, 4, 1, classes=dict.fromkeys(["CUSTOM_GPU", "PCPU", "NEW"], ClassCapacity(2, 1)))
+    for _ in range(2):
+        assert await placement.set_inventories(UUID, inventory.inventories(site))
+    paths = [path for method, path, _body in session.asked if method == "PUT"]
+    assert paths.count("/resource_classes/CUSTOM_GPU") == 1
+    written = session.sent("PUT")[-1]["inventories"]
+    assert set(written) == {"VCPU", "MEMORY_MB", "DISK_GB", "CUSTOM_GPU", "PCPU"}
+
+
+async def test_all_flavors_are_listed_page_by_page() -> None:
+    pages = {None: ["1", "2"], "2": ["3"], "3": []}
+
+    class Paged(Scripted):
+        async def call(self, *args: Any, query: Any = None, microversion: str = "", **_more: Any) -> Answer:
+            assert (query["is_public"], microversion) == ("None", "2.61")
+            found = pages[query.get("marker")]
+            links = [{"rel": "next"}] if found else []
+            return Answer(200, {"flavors": [{"id": one} for one in found], "flavors_links": links})
+
+    session: Any = Paged(lambda *_: Answer(200, None))
+    assert [one["id"] for one in await NovaApi(session).flavors()] == ["1", "2", "3"]
 
 
 async def test_endless_conflicts_are_for_later() -> None:

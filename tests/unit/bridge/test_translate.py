@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core import translate
+from bridge.core import translate, translate_network
 from proto.messages import FixedIp, FlavorSpec, KeypairSpec
 from tests.fakes.messages import FLAVOR, IMAGE, NETWORK, SEALED
 
@@ -116,7 +116,7 @@ def test_a_network_carries_the_addresses_kept_for_the_site_by_subnet() -> None:
             ]
         },
     ]
-    spec = translate.network_spec(NET, [SUBNET, SUBNET_6], reserved)
+    spec = translate_network.network_spec(NET, [SUBNET, SUBNET_6], reserved)
     assert [subnet.site_addresses for subnet in spec.subnets] == [["10.0.0.2", "10.0.0.3"], ["fd00::2"]]
     assert (spec.project_id, spec.mtu, spec.port_security_enabled) == ("project-1", 1442, True)
     assert spec.subnets[1].gateway_ip is None
@@ -125,12 +125,12 @@ def test_a_network_carries_the_addresses_kept_for_the_site_by_subnet() -> None:
 
 def test_an_older_neutron_names_the_project_tenant() -> None:
     network = {"id": "n", "tenant_id": "p", "port_security_enabled": False}
-    spec = translate.network_spec(network, [], [])
+    spec = translate_network.network_spec(network, [], [])
     assert (spec.project_id, spec.mtu, spec.port_security_enabled, spec.subnets) == ("p", None, False, [])
 
 
 def test_a_port() -> None:
-    spec = translate.port_spec(PORT, "front")
+    spec = translate_network.port_spec(PORT, "front")
     assert spec.fixed_ips == [FixedIp("10.0.0.17", "sub-1"), FixedIp("fd00::17", "sub-6")]
     assert (spec.port_id, spec.network_id, spec.mac_address, spec.tag) == (
         PORT["id"],
@@ -141,7 +141,7 @@ def test_a_port() -> None:
 
 
 def server(instance: dict[str, Any], request_spec: dict[str, Any] | None = None) -> Any:
-    return translate.server_spec(instance, request_spec or {}, FLAVOR, IMAGE, [NETWORK], [], "north", SEALED)
+    return translate.server_spec(instance, request_spec or {}, FLAVOR, IMAGE, [NETWORK], [], "north", SEALED, [], [])
 
 
 def test_a_server() -> None:
@@ -151,6 +151,12 @@ def test_a_server() -> None:
     assert (spec.metadata, spec.scheduler_hints) == ({"role": "web"}, {"different_cell": ["x"]})
     assert (spec.flavor, spec.image, spec.networks, spec.secrets) == (FLAVOR, IMAGE, [NETWORK], SEALED)
     assert spec.availability_zone == "north"
+
+
+@pytest.mark.parametrize(("automatic", "shown"), [(True, "AUTO"), (False, "MANUAL"), (None, None)])
+def test_the_hostname_and_the_disk_config(automatic: bool | None, shown: str | None) -> None:
+    spec = server({**INSTANCE, "hostname": "web-1", "auto_disk_config": automatic})
+    assert (spec.hostname, spec.disk_config) == ("web-1", shown)
 
 
 def test_a_nameless_server_is_called_by_its_uuid() -> None:

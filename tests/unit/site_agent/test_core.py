@@ -1,9 +1,10 @@
 """The pure parts: what the site says, taken apart, and what is made of it."""
 
+import msgspec
 import pytest
 
 from proto.errors import FaultCode, Refused, Unavailable
-from proto.messages import ServerSecrets, ServerState, SubnetSpec
+from proto.messages import DiskSpec, ServerSecrets, ServerState, SubnetSpec
 from proto.operations import Verb
 from site_agent.core import identity, servers
 from site_agent.core.answers import Answer, checked, problem, refuse_not_now
@@ -37,7 +38,7 @@ def _rest() -> tuple[object, ...]:
 
 def test_a_boot_carries_its_identity_in_the_call() -> None:
     command = World(Clock()).command(Verb.CREATE, generation=3)
-    body = request_body(command, server_spec(), ServerSecrets(user_data="dQ==", admin_password="p"), IDS)
+    body = request_body(command, server_spec(), ServerSecrets(user_data="dQ==", admin_password="p"), IDS, "2.96")
     assert body == {
         "server": {
             "name": "web-1",
@@ -60,10 +61,39 @@ def test_a_boot_carries_its_identity_in_the_call() -> None:
 def test_a_boot_without_cards_asks_for_none() -> None:
     command = World(Clock()).command(Verb.CREATE)
     spec = server_spec(ports=[], keypair=None, availability_zone=None, config_drive=False, scheduler_hints={})
-    body = request_body(command, spec, ServerSecrets(), SiteIds("f", "i", None, []))
+    body = request_body(command, spec, ServerSecrets(), SiteIds("f", "i", None, []), "2.96")
     assert body["server"]["networks"] == "none"
     assert not {"key_name", "availability_zone", "config_drive", "adminPass"} & set(body["server"])
     assert "os:scheduler_hints" not in body
+
+
+def body_of(microversion: str = "2.96", **fields: object) -> dict[str, object]:
+    command = World(Clock()).command(Verb.CREATE)
+    body: dict[str, object] = request_body(command, server_spec(**fields), ServerSecrets(), IDS, microversion)["server"]
+    return body
+
+
+def test_the_guests_hostname_goes_down_where_the_site_takes_one() -> None:
+    assert body_of(hostname="web")["hostname"] == "web"
+    assert "hostname" not in body_of("2.89", hostname="web")
+
+
+def test_an_ordinary_disk_is_left_to_the_sites_nova() -> None:
+    assert "block_device_mapping_v2" not in body_of(disks=[DiskSpec(0, None, device_type="disk")])
+
+
+def test_disks_go_down_with_their_attributes() -> None:
+    disks = [DiskSpec(0, None, disk_bus="scsi"), DiskSpec(-1, 2, guest_format="ext4", tag="scratch")]
+    assert body_of(disks=disks, disk_config="MANUAL")["block_device_mapping_v2"] == [
+        {
+            "source_type": "image", "uuid": "img-here", "destination_type": "local", "boot_index": 0,
+            "delete_on_termination": True, "disk_bus": "scsi",
+        },
+        {
+            "source_type": "blank", "destination_type": "local", "boot_index": -1, "delete_on_termination": True,
+            "volume_size": 2, "guest_format": "ext4", "tag": "scratch",
+        },
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -198,4 +228,8 @@ def test_a_clock_that_was_set_back_is_believed_after_a_while() -> None:
 
 
 def test_keypairs_are_named_by_their_key() -> None:
-    assert identity.keypair_name(KEYPAIR) == "cascade-aabb"
+    name = identity.keypair_name(KEYPAIR)
+    assert name.startswith("cascade-aabb-")
+    assert identity.keypair_name(msgspec.structs.replace(KEYPAIR, name="another")) == name
+    assert identity.keypair_name(msgspec.structs.replace(KEYPAIR, type="x509")) == f"{name}-x509"
+    assert identity.keypair_name(msgspec.structs.replace(KEYPAIR, public_key="ssh-ed25519 AAAA me@home")) != name

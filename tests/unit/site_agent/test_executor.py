@@ -12,7 +12,8 @@ from proto.messages import Outcome
 from proto.operations import Lane, Verb
 from site_agent import handlers
 from site_agent.core.answers import Answer
-from tests.unit.site_agent.world import OTHER, PARIS, UUID, World, card, play, server_spec
+from site_agent.resources.image import ensure_image
+from tests.unit.site_agent.world import IMAGE, OTHER, PARIS, UUID, World, card, play, server_spec
 
 
 def test_a_life_from_create_to_delete() -> None:
@@ -184,6 +185,7 @@ def test_a_lane_takes_no_more_than_its_slots_and_urgent_ones_never_wait() -> Non
             return await real(service, method, path, **options)
 
         world.cloud.request = slow  # type: ignore[method-assign]
+        await ensure_image(world.site, IMAGE)  # else each lends its place while it waits for it
         world.run_agent()
         for number in range(1, 5):
             spec = server_spec(ports=[card(number)])

@@ -13,7 +13,7 @@ from site_agent import handlers
 from site_agent.core.answers import Answer
 from site_agent.handlers.create import create
 from site_agent.handlers.delete import delete
-from site_agent.handlers.power import start, stop
+from site_agent.handlers.power import SOUGHT, power
 from site_agent.handlers.reboot import reboot
 from tests.fakes.cloud_nova import SiteServer
 from tests.unit.site_agent.world import UUID, World, card, play, server_spec
@@ -23,10 +23,10 @@ IN_USE = Answer(409, {"conflictingRequest": {"message": "Port x is still in use.
 
 def test_every_row_has_a_handler_and_every_handler_a_row() -> None:
     rows = {mode: {row.verb for row in operations.OPERATIONS if row.mode is mode} for mode in Mode}
-    assert rows[Mode.CAST] == set(handlers.COMMANDS)
+    assert rows[Mode.CAST] | rows[Mode.AWAITED] == set(handlers.COMMANDS)
     assert rows[Mode.QUERY] == set(handlers.QUERIES)
     for verb, handler in {**handlers.COMMANDS, **handlers.QUERIES}.items():
-        assert handler.__name__ == verb.value  # type: ignore[attr-defined]
+        assert handler.__name__ == ("power" if verb in SOUGHT else verb.value)  # type: ignore[attr-defined]
         assert handler.__doc__
 
 
@@ -215,16 +215,33 @@ def test_a_delete_overcomes_lock_and_soft_delete() -> None:
 def test_stop_and_start_compare_the_state() -> None:
     async def story(world: World) -> None:
         server = await running(world)
-        await stop(world.site, world.command(Verb.STOP, 2), False)
-        await stop(world.site, world.command(Verb.STOP, 2), True)  # on its way
+        await power(world.site, world.command(Verb.STOP, 2), False)
+        await power(world.site, world.command(Verb.STOP, 2), True)  # on its way
         await asyncio.sleep(1)
-        await stop(world.site, world.command(Verb.STOP, 3), False)  # there already
+        await power(world.site, world.command(Verb.STOP, 3), False)  # there already
         assert world.cloud.count(f"POST compute /servers/{server.id}/action") == 1
         assert (world.observations()[-1].generation, world.observations()[-1].server.vm_state) == (3, "stopped")
-        await start(world.site, world.command(Verb.START, 4), False)
+        await power(world.site, world.command(Verb.START, 4), False)
         await asyncio.sleep(1)
         world.cloud.nova.advance()
         assert server.vm_state == "active"
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("there", "reached", "back"), [(Verb.PAUSE, "paused", Verb.UNPAUSE), (Verb.SUSPEND, "suspended", Verb.RESUME)]
+)
+def test_there_and_back_again(there: Verb, reached: str, back: Verb) -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        for generation, (verb, state) in enumerate([(there, reached), (back, "active")], start=2):
+            for _ in range(2):
+                await power(world.site, world.command(verb, generation), False)
+                await asyncio.sleep(1)
+                world.cloud.nova.advance()
+            assert server.vm_state == state
+        assert [action["action"] for action in server.actions[:2]] == [back, there]
 
     play(story)
 
@@ -233,9 +250,9 @@ def test_start_of_a_paused_server_is_a_conflict_and_of_none_missing() -> None:
     async def story(world: World) -> None:
         server = await running(world)
         world.cloud.nova.touch(server, vm_state="paused")
-        assert (await refusal(start(world.site, world.command(Verb.START, 2), False))).code is FaultCode.CONFLICT
+        assert (await refusal(power(world.site, world.command(Verb.START, 2), False))).code is FaultCode.CONFLICT
         none = world.command(Verb.START, uuid="u2")
-        assert (await refusal(start(world.site, none, False))).code is FaultCode.MISSING
+        assert (await refusal(power(world.site, none, False))).code is FaultCode.MISSING
 
     play(story)
 
@@ -245,7 +262,7 @@ def test_a_server_busy_with_something_else_is_tried_again() -> None:
         server = await running(world)
         world.cloud.nova.touch(server, task_state="image_snapshot")
         with pytest.raises(Unavailable):
-            await stop(world.site, world.command(Verb.STOP, 2), False)
+            await power(world.site, world.command(Verb.STOP, 2), False)
 
     play(story)
 
@@ -285,5 +302,17 @@ def test_console_output() -> None:
         server = await running(world)
         assert (await world.ask("console_output", length=1)).text == "login:"
         assert (await world.ask("console_output")).text == f"console of {server.id}\nlogin:"
+
+    play(story)
+
+
+def test_vnc_console_is_the_sites_own() -> None:
+    async def story(world: World) -> None:
+        world.run_agent()
+        await asyncio.sleep(1)
+        server = await running(world)
+        assert (await world.ask("vnc_console", console_type="novnc")).text == f"http://console/novnc/{server.id}"
+        server.vm_state = "stopped"
+        assert (await world.ask("vnc_console")).fault.code is FaultCode.CONFLICT
 
     play(story)

@@ -263,6 +263,22 @@ def test_without_the_right_to_read_placement_capacity_is_empty_and_said_so() -> 
     play(story, cloud=FakeCloud(admin=False))
 
 
+def test_without_that_right_the_quota_of_the_project_is_its_capacity() -> None:
+    async def story(world: World) -> None:
+        world.cloud.nova.limits = {"maxTotalInstances": -1, "maxTotalCores": 8, "maxTotalRAMSize": 16384}
+        world.cloud.nova.flavors["s"] = {"id": "s", "vcpus": 2, "ram": 2048, "disk": 20, "extra_specs": {}}
+        heartbeat = Heartbeat(world.site, lambda: 0, 5.0, 60.0)
+        world.process.spawn(heartbeat.measure())
+        await asyncio.sleep(1)
+        status = heartbeat.status()
+        north = status.capacity["north"]
+        assert set(status.capacity) == {"", "north"} and status.problem is None
+        assert (north.vcpus, north.memory_mb, north.disk_gb, north.vcpus_used, north.hosts) == (8, 16384, 80, 2, 0)
+        assert [line.partition(":")[0] for line in status.degraded] == ["capacity", "neutron"]
+
+    play(story, cloud=FakeCloud(admin=False))
+
+
 def test_an_api_that_is_away_shows_in_the_status_until_it_is_back() -> None:
     async def story(world: World) -> None:
         world.run_agent()

@@ -10,12 +10,11 @@ from proto.errors import FaultCode, Refused, Unavailable
 from proto.messages import PortSpec
 from site_agent.core.answers import Answer
 from site_agent.resources.flavor import ensure_flavor
-from site_agent.resources.image import ensure_image
 from site_agent.resources.keypair import ensure_keypair
 from site_agent.resources.network import ensure_network
 from site_agent.resources.port import ensure_port, release_ports
 from tests.fakes.cloud import FakeCloud
-from tests.unit.site_agent.world import CONTENT, FLAVOR, IMAGE, KEYPAIR, NETWORK, OTHER, PORT, SUBNET, UUID, World, play
+from tests.unit.site_agent.world import FLAVOR, KEYPAIR, NETWORK, OTHER, PORT, SUBNET, UUID, World, play
 
 EXISTING = {"id": "vendor", "vcpus": 2, "ram": 2048, "disk": 20, "OS-FLV-EXT-DATA:ephemeral": 5, "swap": 512}
 
@@ -64,77 +63,27 @@ def test_where_flavors_may_not_be_made_one_that_equals_is_taken() -> None:
     play(story, cloud=FakeCloud(admin=False))
 
 
-def test_a_keypair_is_known_by_its_fingerprint() -> None:
+def test_a_keypair_is_known_by_its_key_and_not_by_its_name() -> None:
     async def story(world: World) -> None:
-        world.cloud.nova.keypairs["theirs"] = {"name": "theirs", "type": "ssh", "fingerprint": "aa:bb"}
+        world.cloud.nova.keypairs["theirs"] = {
+            "name": "theirs", "type": "ssh", "fingerprint": "aa:bb", "public_key": f"{KEYPAIR.public_key}\n",
+        }  # fmt: skip
         assert await ensure_keypair(world.site, KEYPAIR) == "theirs"
         other = msgspec.structs.replace(KEYPAIR, fingerprint="cc:dd", public_key="ssh-rsa cc:dd")
-        assert await ensure_keypair(world.site, other) == "cascade-ccdd"
-        assert set(world.cloud.nova.keypairs) == {"theirs", "cascade-ccdd"}
+        made = await ensure_keypair(world.site, other)
+        assert made.startswith("cascade-ccdd-")
+        assert set(world.cloud.nova.keypairs) == {"theirs", made}
 
     play(story)
 
 
-def test_an_image_is_carried_once_for_all_who_wait() -> None:
+def test_two_tenants_texts_of_one_key_stay_apart() -> None:
     async def story(world: World) -> None:
-        ids = await asyncio.gather(*(ensure_image(world.site, IMAGE) for _ in range(6)))
-        assert set(ids) == {"site-image-1"}
-        assert world.cloud.glance.content["site-image-1"] == CONTENT
-        assert world.chunks_asked == 3
-        image = world.cloud.glance.images["site-image-1"]
-        assert (image["cascade_image_id"], image["hw_disk_bus"], image["visibility"]) == ("img-1", "virtio", "private")
-
-    play(story)
-
-
-def test_an_image_that_arrives_damaged_leaves_nothing() -> None:
-    async def story(world: World) -> None:
-        world.content = CONTENT[:-1] + b"?"
-        error = await refusal(ensure_image(world.site, IMAGE))
-        assert error.code is FaultCode.IMAGE
-        assert world.cloud.glance.images == {}
-        world.content = CONTENT
-        assert await ensure_image(world.site, IMAGE) == "site-image-2"
-
-    play(story)
-
-
-def test_glance_above_may_be_away_for_a_while() -> None:
-    async def story(world: World) -> None:
-        world.glance_away = 5
-        assert await ensure_image(world.site, IMAGE) == "site-image-1"
-
-    play(story)
-
-
-def test_a_transfer_the_site_breaks_off_leaves_nothing() -> None:
-    async def story(world: World) -> None:
-        world.cloud.trouble("PUT image", Unavailable("reset"))
-        with pytest.raises(Unavailable):
-            await ensure_image(world.site, IMAGE)
-        assert world.cloud.glance.images == {}
-
-    play(story)
-
-
-def test_an_image_goes_without_properties_the_site_refuses() -> None:
-    async def story(world: World) -> None:
-        world.cloud.glance.refuse_properties = True
-        image_id = await ensure_image(world.site, IMAGE)
-        assert "hw_disk_bus" not in world.cloud.glance.images[image_id]
-        world.site.shelf.drop(("image", "img-1", IMAGE.hash_value))
-        assert await ensure_image(world.site, IMAGE) == image_id
-
-    play(story)
-
-
-def test_a_half_image_of_a_dead_agent_is_cleared_away_when_old() -> None:
-    async def story(world: World) -> None:
-        await world.site.images.create(IMAGE, {})
-        await asyncio.sleep(7 * 3600)
-        await world.site.images.create(IMAGE, {})  # another agent's transfer
-        assert await ensure_image(world.site, IMAGE) == "site-image-3"
-        assert set(world.cloud.glance.images) == {"site-image-2", "site-image-3"}
+        alice = msgspec.structs.replace(KEYPAIR, public_key="ssh-ed25519 AAAA alice@home aa:bb")
+        bob = msgspec.structs.replace(KEYPAIR, name="same", public_key="ssh-ed25519 AAAA bob@work aa:bb")
+        names = await asyncio.gather(*(ensure_keypair(world.site, spec) for spec in (alice, bob) * 3))
+        assert len(set(names)) == len(world.cloud.nova.keypairs) == 2
+        assert world.cloud.nova.keypairs[names[1]]["public_key"] == bob.public_key
 
     play(story)
 

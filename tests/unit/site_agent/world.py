@@ -29,6 +29,7 @@ from proto.messages import (
 )
 from proto.operations import BY_VERB, Lane, Verb
 from proto.sealing import PrivateKey
+from proto.transfer import Transfers
 from site_agent import queries, site
 from site_agent.executor import Executor
 from site_agent.observer import Observer, Pace
@@ -36,6 +37,7 @@ from tests.fakes import clock
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.process import Process, task_factory
 from tests.fakes.road import Road
+from tests.fakes.spool import Disk, FakeSpool
 
 PARIS = "paris"
 UUID = "6b1f0b3c-8a5e-4f0e-9d0c-2f1f3f0f5a01"
@@ -93,6 +95,8 @@ class World:
         self.shared = shared
         self.chunks_asked = 0
         self.content = CONTENT
+        self.disk = Disk()
+        self.fault: Fault | None = None  # answer to asks for chunks
         self.glance_away = 0  # asks that find Glance above away
         self.restart()
 
@@ -104,7 +108,8 @@ class World:
         bundle = Bundle(PARIS, 2, [SiteHost("paris", "eu")], ["nats://x"], "", self.key.base64)
         link: Any = self.road.link(self.process)
         cloud: Any = self.cloud
-        self.site = site.make(bundle, self.key, cloud, link, shared=self.shared)
+        spool: Any = FakeSpool(self.disk)
+        self.site = site.make(bundle, self.key, cloud, link, Transfers(spool, 2), shared=self.shared)
         self.executor = Executor(self.site, self.slots)
         self.observer = Observer(self.site, Pace(0.5, 2.0, 4.0, 600.0), lambda: self.executor.busy)
 
@@ -121,6 +126,8 @@ class World:
         if ask.verb == "command_pending":
             return codec.encode(Reply(text="yes" if self.pending() else ""))
         self.chunks_asked += 1
+        if self.fault:
+            return codec.encode(Reply(fault=self.fault))
         if self.glance_away:
             self.glance_away -= 1
             return codec.encode(Reply(fault=Fault(FaultCode.SITE_SILENT, "glance is away")))

@@ -1,0 +1,142 @@
+"""Operations on a server that need more than a verb: what the site is sent, and what is saved above at their end."""
+
+import logging
+from typing import Any
+
+from bridge.core import translate
+from bridge.edge.glance import Glance
+from bridge.edge.nova_conductor import NovaConductor
+from bridge.edge.nova_objects import unwrap
+from bridge.flight import Flight
+from bridge.interfaces import Interfaces
+from bridge.resizing import Resizing
+from proto.errors import FaultCode, Refused, Stale
+from proto.messages import ChangeSpec, Fault, KeypairSpec, Rpc, Sealed
+from proto.operations import Operation, Verb
+from proto.sealing import PrivateKey, PublicKey
+
+LOG = logging.getLogger(__name__)
+
+# Events that Nova's hosts record one after the other for what is one operation here.
+FURTHER_EVENTS = {Verb.RESIZE: ("compute_resize_instance", "compute_finish_resize")}
+
+
+class Changes:
+    """Changes to the servers of one site. Every method may be repeated after a crash."""
+
+    def __init__(
+        self,
+        conductor: NovaConductor,
+        glance: Glance,
+        resizing: Resizing,
+        interfaces: Interfaces,
+        bridge_key: PrivateKey,
+        site_key: PublicKey,
+    ) -> None:
+        self._conductor = conductor
+        self._glance = glance
+        self._resizing = resizing
+        self._interfaces = interfaces
+        self._bridge_key = bridge_key
+        self._site_key = site_key
+
+    async def begin(self, rpc: Rpc, verb: Verb) -> ChangeSpec | None:
+        """Return what a command of this verb carries, None if it needs nothing; Refused if it cannot be done."""
+        match verb:
+            case Verb.REBUILD:
+                return await self._rebuild(rpc)
+            case Verb.RESCUE:
+                image_id = rpc.args.get("rescue_image_ref")
+                image = translate.image_spec(await self._glance.image(str(image_id))) if image_id else None
+                return ChangeSpec(image=image, secrets=self._resealed(rpc.secrets))
+            case Verb.SET_ADMIN_PASSWORD:
+                return ChangeSpec(secrets=self._resealed(rpc.secrets))
+            case Verb.RESIZE:
+                return await self._resizing.begin(rpc)
+            case Verb.ATTACH_INTERFACE:
+                return await self._interfaces.attach(rpc)
+            case Verb.DETACH_INTERFACE:
+                return await self._interfaces.detach(rpc)
+        return None
+
+    async def end(self, flight: Flight, row: Operation, fault: Fault | None) -> Any:
+        """End above an operation whose row says that the worker does it, and return what its caller awaits.
+
+        ``fault``: why the site did not carry it out.
+        """
+        rpc, result = flight.rpc, None
+        try:
+            if fault is None:
+                result = await self._succeeded(flight, row)
+            else:
+                await self._failed(rpc, row.verb, fault)
+        except Stale as error:
+            LOG.info("%s is not shown above: %s", rpc.method, error)
+        error_text = fault.message if fault is not None else None
+        await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=error_text)
+        for event in FURTHER_EVENTS.get(row.verb, ()) if fault is None else ():
+            await self._conductor.event_start(rpc.context, rpc.uuid, event, rpc.host)
+            await self._conductor.event_finish(rpc.context, rpc.uuid, event, rpc.host)
+        return result
+
+    async def abandon(self, rpc: Rpc, verb: Verb) -> None:
+        """Clean up above behind an operation that a delete superseded."""
+        if verb is Verb.RESIZE:
+            await self._resizing.abandon(rpc)
+
+    async def _succeeded(self, flight: Flight, row: Operation) -> Any:
+        server = flight.server
+        assert server is not None
+        match row.verb:
+            case Verb.ATTACH_INTERFACE:
+                return await self._interfaces.attached(flight.rpc)
+            case Verb.DETACH_INTERFACE:
+                await self._interfaces.detached(flight.rpc)
+            case Verb.RESIZE:
+                await self._resizing.finish(flight.rpc, server)
+            case Verb.CONFIRM_RESIZE:
+                await self._resizing.confirm(flight.rpc, server)
+            case Verb.REVERT_RESIZE:
+                await self._resizing.revert(flight.rpc, server)
+        return None
+
+    async def _failed(self, rpc: Rpc, verb: Verb, fault: Fault) -> None:
+        match verb:
+            case Verb.RESIZE:
+                await self._resizing.fail(rpc, fault)
+            case Verb.CONFIRM_RESIZE:
+                await self._resizing.not_confirmed(rpc, fault)
+            case Verb.REVERT_RESIZE:
+                await self._resizing.not_reverted(rpc, fault)
+            case Verb.ATTACH_INTERFACE:
+                await self._interfaces.not_attached(rpc, fault)
+            case Verb.DETACH_INTERFACE:
+                await self._interfaces.not_detached(rpc, fault)
+
+    async def _rebuild(self, rpc: Rpc) -> ChangeSpec:
+        if rpc.args.get("recreate"):
+            raise Refused(FaultCode.UNSUPPORTED, "evacuation to another site is not supported by this cloud yet")
+        instance = unwrap(rpc.args["instance"])
+        return ChangeSpec(
+            image=translate.image_spec(await self._glance.image(str(rpc.args["image_ref"]))),
+            name=str(instance.get("display_name") or rpc.uuid),
+            description=instance.get("display_description"),
+            hostname=instance.get("hostname"),
+            metadata={str(k): str(v) for k, v in (instance.get("metadata") or {}).items()},
+            keypair=await self._keypair(rpc, instance),
+            preserve_ephemeral=bool(rpc.args.get("preserve_ephemeral")),
+            secrets=self._resealed(rpc.secrets),
+        )
+
+    async def _keypair(self, rpc: Rpc, instance: dict[str, Any]) -> KeypairSpec | None:
+        """Return the key that the instance has now; nova-api saves a new one before it sends the RPC."""
+        if not instance.get("key_name"):
+            return None
+        found = await self._conductor.get_instance(rpc.context, rpc.uuid, ["keypairs"])
+        keypair = translate.keypair_spec(found) if found is not None else None
+        if keypair is None:
+            raise Refused(FaultCode.KEYPAIR, f"keypair {instance['key_name']} is not kept with the instance")
+        return keypair
+
+    def _resealed(self, secrets: Sealed | None) -> Sealed | None:
+        return None if secrets is None else self._site_key.seal(self._bridge_key.open(secrets))

@@ -1,0 +1,38 @@
+"""What one agent process remembers of the things it made for boots: the newest flavors, and what lies unused."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from proto.messages import FlavorSpec, Holding
+
+
+@dataclass(slots=True)
+class Stock:
+    """Only touched from the event loop; all of it comes back by being asked again."""
+
+    flavors: dict[str, FlavorSpec] = field(default_factory=dict)  # by id above: the newest version asked for
+    _unused: dict[tuple[str, str], float] = field(default_factory=dict)  # (kind, id here) -> epoch s first seen so
+
+    def has(self, spec: FlavorSpec) -> None:
+        """The site has a version of a flavor."""
+        known = self.flavors.get(spec.flavor_id)
+        if known is None or known.version <= spec.version:
+            self.flavors[spec.flavor_id] = spec
+
+    def lost(self, holding: Holding) -> None:
+        """The site has a version of a flavor no more."""
+        known = self.flavors.get(holding.source)
+        if known is not None and known.version == holding.version:
+            del self.flavors[holding.source]
+
+    def dated(self, holdings: Iterable[Holding], now: float) -> list[Holding]:
+        """Return them with the time since when each unused one has been seen unused."""
+        seen = list(holdings)
+        idle = {(one.kind.value, one.site_id) for one in seen if not one.used}
+        self._unused = {key: self._unused.get(key, now) for key in idle}
+        return [
+            msgspec.structs.replace(one, unused_since=self._unused.get((one.kind.value, one.site_id), 0.0))
+            for one in seen
+        ]

@@ -1,0 +1,117 @@
+"""Operations that change what a server is: rebuild, rescue, password, resize with its two ends."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.clouds import CHANGE, Tenant, User, eventually
+from tests.e2e.conftest import tagged
+
+FLAVOR = "2"  # m1.small: 512 MiB, 5 GiB
+
+
+@pytest.fixture(scope="module")
+def server(tenant: Tenant) -> Iterator[str]:
+    """A server in paris."""
+    uuid = tenant.boot("e2e-changes", "az-paris")
+    tenant.wait_status(uuid, "ACTIVE")
+    yield uuid
+    tenant.delete(uuid)
+
+
+def act(tenant: Tenant, uuid: str, action: dict[str, Any], status: str) -> dict[str, Any]:
+    """Ask for an action and return the server once it has the status."""
+    answer = tenant.action(uuid, action)
+    assert answer.status_code in (200, 202, 204), answer.text
+    return tenant.wait_status(uuid, status, CHANGE)
+
+
+def held(operator: User, consumer: str) -> dict[str, int]:
+    """Return what a consumer holds in the Placement above."""
+    allocations = operator.connection.placement.get(f"/allocations/{consumer}").json()["allocations"]
+    return {name: amount for held in allocations.values() for name, amount in held["resources"].items()}
+
+
+def test_rebuild(tenant: Tenant, sites: dict[str, User], server: str) -> None:
+    body = {"imageRef": tenant.image, "name": "e2e-rebuilt", "metadata": {"built": "twice"}, "adminPass": "correct"}
+    act(tenant, server, {"rebuild": body}, "ACTIVE")
+    (below,) = tagged(sites["paris"], server)
+    assert (below["name"], below["metadata"]) == ("e2e-rebuilt", {"built": "twice"})
+
+
+def test_rebuild_of_a_stopped_server_leaves_it_stopped(tenant: Tenant, server: str) -> None:
+    act(tenant, server, {"os-stop": None}, "SHUTOFF")
+    act(tenant, server, {"rebuild": {"imageRef": tenant.image}}, "SHUTOFF")
+    act(tenant, server, {"os-start": None}, "ACTIVE")
+
+
+def test_rescue(tenant: Tenant, sites: dict[str, User], server: str) -> None:
+    act(tenant, server, {"rescue": {"rescue_image_ref": tenant.image}}, "RESCUE")
+    assert tagged(sites["paris"], server)[0]["status"] == "RESCUE"
+    act(tenant, server, {"unrescue": None}, "ACTIVE")
+
+
+def test_password(tenant: Tenant, server: str) -> None:
+    answer = tenant.action(server, {"changePassword": {"adminPass": "horse"}})
+    assert answer.status_code == 202, answer.text
+    tenant.wait_status(server, "ACTIVE", CHANGE)
+
+
+@pytest.mark.parametrize(("end", "flavor"), [("revertResize", "m1.tiny"), ("confirmResize", "m1.small")])
+def test_resize(tenant: Tenant, operator: User, sites: dict[str, User], server: str, end: str, flavor: str) -> None:
+    act(tenant, server, {"resize": {"flavorRef": FLAVOR}}, "VERIFY_RESIZE")
+    assert tagged(sites["paris"], server)[0]["status"] == "VERIFY_RESIZE"
+    assert held(operator, server)["MEMORY_MB"] == 512
+    shown = act(tenant, server, {end: None}, "ACTIVE")
+    assert shown["flavor"]["original_name"] == flavor
+    (below,) = tagged(sites["paris"], server)
+    assert below["status"] == "ACTIVE" and below["flavor"]["ram"] == shown["flavor"]["ram"]
+    assert held(operator, server)["MEMORY_MB"] == shown["flavor"]["ram"]
+    migrations = operator.get("compute", "/os-migrations", instance_uuid=server)["migrations"]
+    assert not [m["uuid"] for m in migrations if held(operator, m["uuid"])]
+
+
+def test_a_resized_server_is_deleted_whole(tenant: Tenant, operator: User, sites: dict[str, User]) -> None:
+    uuid = tenant.boot("e2e-resized", "az-oslo")
+    tenant.wait_status(uuid, "ACTIVE")
+    act(tenant, uuid, {"resize": {"flavorRef": FLAVOR}}, "VERIFY_RESIZE")
+    (migration,) = operator.get("compute", "/os-migrations", instance_uuid=uuid)["migrations"]
+    tenant.delete(uuid)
+    eventually(lambda: not tagged(sites["oslo"], uuid), 30, "a server remains in the site")
+    assert not held(operator, uuid) and not held(operator, migration["uuid"])
+
+
+def cards(user: User, server_id: str) -> set[tuple[str, str]]:
+    """Return MAC and address of each card of a server."""
+    return {(port["mac_address"], port["fixed_ips"][0]["ip_address"]) for port in user.ports(device_id=server_id)}
+
+
+def test_a_card_is_attached_and_detached(tenant: Tenant, sites: dict[str, User], server: str) -> None:
+    (below,) = tagged(sites["paris"], server)
+    before = cards(tenant, server)
+    body = {"interfaceAttachment": {"net_id": tenant.network2}}
+    answer = tenant.connection.compute.post(f"/servers/{server}/os-interface", json=body)
+    assert answer.status_code == 200, answer.text
+    attached = answer.json()["interfaceAttachment"]
+    assert cards(tenant, server) == cards(sites["paris"], below["id"]) != before
+    shown = {entry["addr"] for entries in tenant.server(server)["addresses"].values() for entry in entries}
+    assert attached["fixed_ips"][0]["ip_address"] in shown and len(shown) == 2
+    answer = tenant.connection.compute.delete(f"/servers/{server}/os-interface/{attached['port_id']}")
+    assert answer.status_code == 202, answer.text
+    eventually(lambda: cards(tenant, server) == before, CHANGE, "the card stays above")
+    assert cards(sites["paris"], below["id"]) == before
+    eventually(lambda: "demo-net2" not in tenant.server(server)["addresses"], CHANGE, "its address is still shown")
+    assert not sites["paris"].get("network", "/networks", tags=f"cascade:{tenant.network2}")["networks"]
+
+
+def test_a_port_in_use_is_not_attached(tenant: Tenant, server: str) -> None:
+    other = tenant.ports(device_id=server)[0]["id"]
+    uuid = tenant.boot("e2e-taken", "az-paris")
+    tenant.wait_status(uuid, "ACTIVE")
+    answer = tenant.connection.compute.post(
+        f"/servers/{uuid}/os-interface", json={"interfaceAttachment": {"port_id": other}}
+    )
+    assert answer.status_code == 409, answer.text
+    assert tenant.ports(device_id=server)[0]["id"] == other
+    tenant.delete(uuid)
