@@ -68,7 +68,17 @@ def find(pid_file: Path) -> Process | None:
 def is_alive(process: Process) -> bool:
     """Whether exactly this process still runs; a zombie does not."""
     fields = read_stat(process.pid)
-    return fields is not None and fields[0] != "Z" and int(fields[19]) == process.starttime
+    return fields is not None and int(fields[19]) == process.starttime and runs(process.pid, fields)
+
+
+def runs(pid: int, fields: Sequence[str]) -> bool:
+    """Whether any thread of a process runs: killed, its first one may be a zombie while others still hold ports."""
+    if fields[0] != "Z":
+        return True
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    except OSError:
+        return False
 
 
 def start(command: Sequence[str], pid_file: Path, log: Path, env: Mapping[str, str], cwd: Path) -> Process:
@@ -96,7 +106,7 @@ def session_members(session: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             fields = read_stat(int(entry.name))
-            if fields and fields[0] != "Z" and int(fields[3]) == session:
+            if fields and int(fields[3]) == session and runs(int(entry.name), fields):
                 members.append(int(entry.name))
     return members
 
