@@ -10,9 +10,10 @@ from bridge.edge.nova_objects import unwrap
 from bridge.flight import Flight
 from bridge.interfaces import Interfaces
 from bridge.resizing import Resizing
+from bridge.snapshots import Snapshots
 from proto.errors import FaultCode, Refused, Stale
 from proto.messages import ChangeSpec, Fault, KeypairSpec, Rpc, Sealed
-from proto.operations import Operation, Verb
+from proto.operations import BY_METHOD, Operation, Verb
 from proto.sealing import PrivateKey, PublicKey
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Changes:
         glance: Glance,
         resizing: Resizing,
         interfaces: Interfaces,
+        snapshots: Snapshots,
         bridge_key: PrivateKey,
         site_key: PublicKey,
     ) -> None:
@@ -37,11 +39,15 @@ class Changes:
         self._glance = glance
         self._resizing = resizing
         self._interfaces = interfaces
+        self._snapshots = snapshots
         self._bridge_key = bridge_key
         self._site_key = site_key
 
-    async def begin(self, rpc: Rpc, verb: Verb) -> ChangeSpec | None:
-        """Return what a command of this verb carries, None if it needs nothing; Refused if it cannot be done."""
+    async def begin(self, rpc: Rpc, verb: Verb, again: bool) -> ChangeSpec | None:
+        """Return what a command of this verb carries, None if it needs nothing; Refused if it cannot be done.
+
+        ``again``: an earlier try is recorded.
+        """
         match verb:
             case Verb.REBUILD:
                 return await self._rebuild(rpc)
@@ -49,6 +55,9 @@ class Changes:
                 image_id = rpc.args.get("rescue_image_ref")
                 image = translate.image_spec(await self._glance.image(str(image_id))) if image_id else None
                 return ChangeSpec(image=image, secrets=self._resealed(rpc.secrets))
+            case Verb.SNAPSHOT | Verb.BACKUP:
+                if not again:
+                    await self._snapshots.begin(rpc)
             case Verb.SET_ADMIN_PASSWORD:
                 return ChangeSpec(secrets=self._resealed(rpc.secrets))
             case Verb.RESIZE:
@@ -59,8 +68,8 @@ class Changes:
                 return await self._interfaces.detach(rpc)
         return None
 
-    async def end(self, flight: Flight, row: Operation, fault: Fault | None) -> Any:
-        """End above an operation whose row says that the worker does it, and return what its caller awaits.
+    async def end(self, flight: Flight, row: Operation, fault: Fault | None) -> tuple[Fault | None, Any]:
+        """End above an operation whose row says that the worker does it; return how it ended and what is awaited.
 
         ``fault``: why the site did not carry it out.
         """
@@ -68,26 +77,39 @@ class Changes:
         try:
             if fault is None:
                 result = await self._succeeded(flight, row)
-            else:
-                await self._failed(rpc, row.verb, fault)
+        except Refused as error:
+            fault = Fault(error.code, error.message)
         except Stale as error:
             LOG.info("%s is not shown above: %s", rpc.method, error)
+            await self.discard(rpc)
+            await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=str(error))
+            return Fault(FaultCode.REJECTED, str(error)), None
+        if fault is not None:
+            await self._failed(rpc, row.verb, fault)
         error_text = fault.message if fault is not None else None
         await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=error_text)
         for event in FURTHER_EVENTS.get(row.verb, ()) if fault is None else ():
             await self._conductor.event_start(rpc.context, rpc.uuid, event, rpc.host)
             await self._conductor.event_finish(rpc.context, rpc.uuid, event, rpc.host)
-        return result
+        return fault, result
 
-    async def abandon(self, rpc: Rpc, verb: Verb) -> None:
+    async def abandon(self, rpc: Rpc) -> None:
         """Clean up above behind an operation that a delete superseded."""
-        if verb is Verb.RESIZE:
+        await self.discard(rpc)
+        row = BY_METHOD.get(rpc.method)
+        if row is not None and row.verb is Verb.RESIZE:
             await self._resizing.abandon(rpc)
+
+    async def discard(self, rpc: Rpc) -> None:
+        """Delete the image that nova-api made for an RPC which failed. May be repeated, and for any RPC."""
+        await self._snapshots.discard(rpc)
 
     async def _succeeded(self, flight: Flight, row: Operation) -> Any:
         server = flight.server
         assert server is not None
         match row.verb:
+            case Verb.SNAPSHOT | Verb.BACKUP:
+                await self._snapshots.finish(flight)
             case Verb.ATTACH_INTERFACE:
                 return await self._interfaces.attached(flight.rpc)
             case Verb.DETACH_INTERFACE:
@@ -101,7 +123,15 @@ class Changes:
         return None
 
     async def _failed(self, rpc: Rpc, verb: Verb, fault: Fault) -> None:
+        try:
+            await self._show_failed(rpc, verb, fault)
+        except Stale as error:
+            LOG.info("the failed %s is not shown above: %s", rpc.method, error)
+
+    async def _show_failed(self, rpc: Rpc, verb: Verb, fault: Fault) -> None:
         match verb:
+            case Verb.SNAPSHOT | Verb.BACKUP:
+                await self._snapshots.fail(rpc, fault)
             case Verb.RESIZE:
                 await self._resizing.fail(rpc, fault)
             case Verb.CONFIRM_RESIZE:

@@ -22,7 +22,6 @@ from bridge.network_info import NetworkInfo
 from bridge.owner import Ownership
 from bridge.publisher import Publisher, Superseded
 from bridge.removal import Removal
-from bridge.snapshots import Snapshots
 from bridge.window import Window
 from proto import codec, logs, streams, subjects, tracing, waits
 from proto.errors import FaultCode, Malformed, Refused, Stale, Unavailable
@@ -61,7 +60,6 @@ class Commands:
         boot: Boot,
         removal: Removal,
         network_info: NetworkInfo,
-        snapshots: Snapshots,
         changes: Changes,
         awaited: AwaitedCalls,
     ) -> None:
@@ -74,7 +72,6 @@ class Commands:
         self._boot = boot
         self._removal = removal
         self._network_info = network_info
-        self._snapshots = snapshots
         self._changes = changes
         self._awaited = awaited
         self._queues: dict[str, _Queue] = {}
@@ -120,7 +117,7 @@ class Commands:
     async def _cancelled(self, delivery: Delivery, rpc: Rpc) -> None:
         """Delete the image above that will never have its content; that it is left behind is no reason to wait."""
         try:
-            await self._snapshots.discard(rpc)
+            await self._changes.discard(rpc)
         except (Unavailable, Refused) as error:
             LOG.warning("instance=%s the image of its cancelled %s stays: %s", rpc.uuid, rpc.method, error)
         await acknowledge(delivery)
@@ -196,8 +193,6 @@ class Commands:
             await self._delete(flight, step, row)
         elif row.verb is Verb.CREATE:
             await self._create(flight, step, row)
-        elif row.verb is Verb.SNAPSHOT:
-            await self._snapshot(flight, step, row)
         else:
             await self._change(flight, step, row)
 
@@ -233,18 +228,18 @@ class Commands:
     async def _change(self, flight: Flight, step: Step, row: Operation) -> None:
         fault: Fault | None
         result = None
-        await self._enter(flight)
         try:
             _, fault = await self._changed(flight, step, row)
             ours = row.finish is Finish.WORKER or (fault is not None and fault.code is FaultCode.EXPIRED)
         except Refused as error:
             fault, ours = Fault(error.code, error.message), True
-        finally:
-            self._window.leave()
+        except Stale:
+            await self._changes.discard(flight.rpc)
+            raise
         if ours:  # else the observation ended it above
             self._ownership.check()
             if row.finish is Finish.WORKER:
-                result = await self._changes.end(flight, row, fault)
+                fault, result = await self._changes.end(flight, row, fault)
                 await self._removal.leave_networks(flight.rpc.uuid, flight.networks_gone)
             elif fault is not None:
                 await self._refuse(flight.rpc, row, fault)
@@ -252,37 +247,8 @@ class Commands:
         self._awaited.ended(flight.rpc, fault, result)
 
     async def _changed(self, flight: Flight, step: Step, row: Operation) -> tuple[End, Fault | None]:
-        rpc = flight.rpc
-        async with self._instances.lock(rpc.uuid):
-            if step is Step.PLAN:
-                await self._check_fits(rpc, row)
-            await self._start_event(flight, step, row)
-            content = await self._changes.begin(rpc, row.verb)
-            flight.image_id = content.image.image_id if content is not None and content.image is not None else None
-            record = await self._begin(flight, step, row)
-            flight.announced.set()
-            await self._publisher.publish(flight, record, content, again=step is Step.RESUME)
-        return await self._publisher.outcome(flight, content)
-
-    async def _snapshot(self, flight: Flight, step: Step, row: Operation) -> None:
-        """The site takes it, then its image goes up; one that fails leaves no image above, as with Nova."""
-        rpc = flight.rpc
-        try:
-            end, fault = await self._taken(flight, step, row)
-            if end is End.SUCCEEDED:
-                await self._snapshots.finish(flight, row)
-        except Refused as error:
-            fault = Fault(error.code, error.message)
-        except Stale:
-            await self._snapshots.discard(rpc)
-            raise
-        if fault is not None:
-            await self._refuse(rpc, row, fault)
-        await self._settle(flight)
-
-    async def _taken(self, flight: Flight, step: Step, row: Operation) -> tuple[End, Fault | None]:
-        """Have the site take the snapshot; the image's way up needs no place in the site's window."""
-        if flight.ended.done():
+        """Have the site carry it out; the end above needs no place in the site's window."""
+        if flight.ended.done():  # something above was away while the end was saved
             return flight.ended.result()
         rpc = flight.rpc
         await self._enter(flight)
@@ -291,11 +257,12 @@ class Commands:
                 if step is Step.PLAN:
                     await self._check_fits(rpc, row)
                 await self._start_event(flight, step, row)
+                content = await self._changes.begin(rpc, row.verb, again=step is Step.RESUME)
+                flight.image_id = content.image.image_id if content is not None and content.image is not None else None
                 record = await self._begin(flight, step, row)
-                if step is Step.PLAN:
-                    await self._snapshots.begin(rpc)
-                await self._publisher.publish(flight, record, None, again=step is Step.RESUME)
-            return await self._publisher.outcome(flight, None)
+                flight.announced.set()
+                await self._publisher.publish(flight, record, content, again=step is Step.RESUME)
+            return await self._publisher.outcome(flight, content)
         finally:
             self._window.leave()
 
@@ -400,15 +367,14 @@ class Commands:
             await bury(self._road, self._ownership.site, delivery, fault.message)
             return
         row = BY_METHOD.get(rpc.method)
-        await self._snapshots.discard(rpc)
+        await self._changes.abandon(rpc)
         if row is not None:
             reason = "the instance was deleted meanwhile"
-            await self._changes.abandon(rpc, row.verb)
             await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=reason)
 
     async def _refuse(self, rpc: Rpc, row: Operation | None, fault: Fault) -> None:
         """End an operation above as Nova would: no image left, fault, no task, event with an error."""
-        await self._snapshots.discard(rpc)
+        await self._changes.discard(rpc)
         event = row.event if row is not None else f"compute_{rpc.method}"
         changes: dict[str, str | None] = {"task_state": None}
         if row is not None and row.refusal_leaves is Leaves.ERROR:

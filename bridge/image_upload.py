@@ -86,6 +86,12 @@ class ImageUploads:
             await part.remove()
             raise
 
+    async def rotate(self, uuid: str, backup_type: str, rotation: int) -> None:
+        """Delete the oldest backups of an instance beyond ``rotation`` (Nova 34, compute/manager.py)."""
+        for image in (await self._glance.backups(uuid, backup_type))[rotation:]:
+            LOG.info("backup %s is the oldest of more than %d: deleted", image["id"], rotation)
+            await self._glance.delete(str(image["id"]))
+
     async def discard(self, image_id: str) -> None:
         """Delete an image above that will never have its content, as Nova does, and what its site took for it."""
         above = await self._glance.show(image_id)

@@ -71,7 +71,7 @@ class Publisher:
             change=content if isinstance(content, ChangeSpec) else None,
             reboot_type=args.get("reboot_type"),
             clean_shutdown=bool(args.get("clean_shutdown", True)),
-            image_id=args.get("image_id") if pending.verb is Verb.SNAPSHOT else None,
+            image_id=args.get("image_id") if pending.verb in (Verb.SNAPSHOT, Verb.BACKUP) else None,
         )
 
     async def withdraw(self, uuid: str) -> None:

@@ -125,6 +125,15 @@ class Site:
         pace = Pace(spec.image_rate * 1024**2)
         uploads = ImageUploads(spec.site, edges.road, edges.glance, edges.spool, pace)
         self.presence.uploads = uploads.shown
+        changes = Changes(
+            edges.conductor,
+            edges.glance,
+            resizing,
+            interfaces,
+            Snapshots(ownership, self._instances, edges.conductor, uploads),
+            edges.key,
+            PublicKey(spec.sealing_public_key),
+        )
         self._commands = Commands(
             ownership,
             edges.road,
@@ -135,8 +144,7 @@ class Site:
             boot,
             removal,
             network_info,
-            Snapshots(ownership, self._instances, edges.conductor, uploads),
-            Changes(edges.conductor, edges.glance, resizing, interfaces, edges.key, PublicKey(spec.sealing_public_key)),
+            changes,
             awaited,
         )
         self._observations = Observations(ownership, edges.road, self._instances, flights, publisher, edges.conductor)

@@ -20,8 +20,8 @@ from bridge.instances import Instances
 from bridge.owner import Ownership
 from bridge.publisher import Superseded
 from proto.errors import FaultCode, Refused
-from proto.messages import Rpc
-from proto.operations import SNAPSHOT_TASK_STATES, Operation
+from proto.messages import Fault, Rpc
+from proto.operations import SNAPSHOT_TASK_STATES
 
 LOG = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Snapshots:
         """Show that the site is taking it; Stale if the instance is in no snapshot any more."""
         await self._show(rpc, {"task_state": "image_snapshot"})
 
-    async def finish(self, flight: Flight, row: Operation) -> None:
+    async def finish(self, flight: Flight) -> None:
         """Carry the site's image into the one above and end the operation there. May be repeated.
 
         Refused if that cannot be; Stale if the instance is in no snapshot any more; Superseded by a delete.
@@ -61,8 +61,16 @@ class Snapshots:
             finally:
                 carried.release()
         await self._show(rpc, {"task_state": None, **self._site_state(rpc.uuid)})
-        await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host)
+        if rpc.args.get("rotation") is not None:
+            await self._uploads.rotate(rpc.uuid, str(rpc.args.get("backup_type") or ""), int(rpc.args["rotation"]))
         LOG.info("image %s has its content, %.1f s after the site took it", image_id, time.monotonic() - began)
+
+    async def fail(self, rpc: Rpc, fault: Fault) -> None:
+        """Leave no image and no task, as Nova's own host does, and say why."""
+        await self.discard(rpc)
+        details = f"{fault.code}: {fault.message}"
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, 500, fault.message[:255], details)
+        await self._show(rpc, {"task_state": None})
 
     async def discard(self, rpc: Rpc) -> None:
         """Delete the image above of an RPC that failed, unless it has its content. May be repeated, for any RPC."""

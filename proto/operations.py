@@ -30,6 +30,7 @@ class Verb(StrEnum):
     ATTACH_INTERFACE = "attach_interface"
     DETACH_INTERFACE = "detach_interface"
     SNAPSHOT = "snapshot"
+    BACKUP = "backup"
     CONSOLE_OUTPUT = "console_output"
     VNC_CONSOLE = "vnc_console"
 
@@ -122,6 +123,25 @@ def _seeking(verb: Verb, task_state: str, vm_state: str) -> Operation:
     )
 
 
+def _imaging(method: str, verb: Verb) -> Operation:
+    """Return the row of a verb whose image goes up once the site has taken it."""
+    return Operation(
+        method=method,
+        verb=verb,
+        mode=Mode.CAST,
+        lane=Lane.NORMAL,
+        event=f"compute_{method}",
+        begun=SNAPSHOT_TASK_STATES,
+        ends_from=SNAPSHOT_TASK_STATES,
+        settles_in=("active", "stopped", "paused", "suspended"),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=60,
+        expiry=3600,
+        repeat=Repeat.IMAGE,
+        finish=Finish.WORKER,
+    )
+
+
 def _reading(method: str, verb: Verb) -> Operation:
     """Return the row of a CALL that one request to the site answers."""
     return Operation(
@@ -142,6 +162,7 @@ def _reading(method: str, verb: Verb) -> Operation:
 
 SNAPSHOT_TASK_STATES: tuple[str | None, ...] = (
     "image_snapshot_pending",
+    "image_backup",
     "image_snapshot",
     "image_pending_upload",
     "image_uploading",
@@ -209,21 +230,8 @@ OPERATIONS: tuple[Operation, ...] = (
         expiry=900,
         repeat=Repeat.ACTION,
     ),
-    Operation(
-        method="snapshot_instance",
-        verb=Verb.SNAPSHOT,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
-        event="compute_snapshot_instance",
-        begun=SNAPSHOT_TASK_STATES,
-        ends_from=SNAPSHOT_TASK_STATES,
-        settles_in=("active", "stopped", "paused", "suspended"),  # the site took it; then the image goes up
-        refusal_leaves=Leaves.UNCHANGED,
-        deadline=60,
-        expiry=3600,
-        repeat=Repeat.IMAGE,
-        finish=Finish.WORKER,
-    ),
+    _imaging("snapshot_instance", Verb.SNAPSHOT),
+    _imaging("backup_instance", Verb.BACKUP),
     _seeking(Verb.RESCUE, "rescuing", "rescued"),
     _seeking(Verb.UNRESCUE, "unrescuing", "active"),
     Operation(

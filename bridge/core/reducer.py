@@ -86,7 +86,7 @@ def _outcome(noted: InstanceRecord, pending: Pending, seen: Observation) -> Redu
 
 def _begun(noted: InstanceRecord, pending: Pending, server: ServerState | None) -> InstanceRecord:
     """A snapshot may take hours, but once the site works at it, nobody need fear that it begins too late."""
-    if server is None or pending.verb is not Verb.SNAPSHOT:
+    if server is None or pending.verb not in (Verb.SNAPSHOT, Verb.BACKUP):
         return noted
     return msgspec.structs.replace(noted, pending=msgspec.structs.replace(pending, begun=True))
 

@@ -89,6 +89,15 @@ class Glance:
         if not answer.ok and answer.status != 404:
             raise Refused(FaultCode.IMAGE, f"image {image_id}: {answer.message()}")
 
+    async def backups(self, uuid: str, backup_type: str) -> list[dict[str, Any]]:
+        """Return the backups of one type of an instance, the newest first."""
+        query = {"image_type": "backup", "backup_type": backup_type, "instance_uuid": uuid, "sort": "created_at:desc"}
+        answer = await self._session.call("image", "GET", "/images", query=query)
+        if not answer.ok:
+            raise Refused(FaultCode.IMAGE, f"Glance above lists no backups: HTTP {answer.status}")
+        found: list[dict[str, Any]] = answer.body["images"]
+        return found
+
     async def chunk(self, image_id: str, offset: int, length: int) -> bytes:
         """Return ``length`` bytes of an image from ``offset`` on (fewer at its end); Refused if it cannot be read."""
         answer = await self._session.call(

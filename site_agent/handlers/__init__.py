@@ -36,6 +36,7 @@ COMMANDS: Mapping[Verb, Handler] = {
     Verb.CONFIRM_RESIZE: confirm_resize,
     Verb.REVERT_RESIZE: revert_resize,
     Verb.SNAPSHOT: snapshot,
+    Verb.BACKUP: snapshot,
 }
 QUERIES: Mapping[Verb, QueryHandler] = {
     Verb.CONSOLE_OUTPUT: console_output,

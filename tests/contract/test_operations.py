@@ -38,7 +38,8 @@ def test_every_verb_has_a_row_and_no_method_or_verb_has_two() -> None:
 def test_a_handler_is_named_as_its_verb_and_says_how_it_knows_its_earlier_try(row: Operation) -> None:
     table = handlers.QUERIES if row.mode is Mode.QUERY else handlers.COMMANDS
     handler = table[row.verb]
-    assert handler.__name__ == ("power" if row.verb in SOUGHT else row.verb)
+    shared = {**dict.fromkeys(SOUGHT, "power"), Verb.BACKUP: "snapshot"}
+    assert handler.__name__ == shared.get(row.verb, row.verb)
     assert inspect.iscoroutinefunction(handler)
     text = inspect.getdoc(handler) or ""
     word = "nothing needs recognising" if row.repeat is Repeat.READ else "Knows its earlier try"

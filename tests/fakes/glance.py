@@ -59,12 +59,17 @@ class FakeGlance:
             raise Refused(FaultCode.IMAGE, f"image {image_id} cannot be read above: it was deleted above")
         return self.content[image_id][offset : offset + length]
 
-    def begin_snapshot(self, instance: str) -> str:
+    async def backups(self, uuid: str, backup_type: str) -> list[dict[str, Any]]:
+        """Return the backups of an instance, the newest first."""
+        found = [image for image in self.images.values() if image.get("backup_type") == backup_type]
+        return [image for image in reversed(found) if image["instance_uuid"] == uuid]
+
+    def begin_snapshot(self, instance: str, **properties: str) -> str:
         """Make an image as nova-api does before it casts, and return its id."""
         image_id = f"snap-{next(self._numbers)}"
         self.images[image_id] = {
             "id": image_id, "name": f"snapshot of {instance}", "status": "queued", "visibility": "private",
             "disk_format": None, "container_format": None, "image_type": "snapshot", "instance_uuid": instance,
-            "base_image_ref": IMAGE["id"], "min_disk": 1, "min_ram": 0,
+            "base_image_ref": IMAGE["id"], "min_disk": 1, "min_ram": 0, **properties,
         }  # fmt: skip
         return image_id

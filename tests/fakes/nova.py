@@ -163,6 +163,11 @@ class FakeNova:
         """Take a snapshot for an image that Glance has already."""
         self._act(uuid, "snapshot_instance", "image_snapshot_pending", ("active", "stopped"), image_id=image_id)
 
+    def backup(self, uuid: str, image_id: str) -> None:
+        """Take a backup, of which only the newest is to stay, for an image that Glance has already."""
+        about = {"image_id": image_id, "backup_type": "daily", "rotation": 1}
+        self._act(uuid, "backup_instance", "image_backup", ("active", "stopped"), **about)
+
     def was_sent(self, uuid: str, method: str) -> bool:
         """Whether an RPC of this method was sent for an instance."""
         return any(rpc.method == method and _uuid(rpc) == uuid for rpc in self.sent)

@@ -48,6 +48,9 @@ def _ask(world: World, what: str, name: str) -> None:
     try:
         if what == "snapshot":
             world.nova.snapshot(uuid, world.above.glance.begin_snapshot(uuid))
+        elif what == "backup":
+            glance = world.above.glance
+            world.nova.backup(uuid, glance.begin_snapshot(uuid, image_type="backup", backup_type="daily"))
         elif what == "hard reboot":
             world.nova.reboot(uuid, "HARD")
         else:
@@ -228,7 +231,7 @@ def _show_flavors(world: World) -> None:
 
 ASKED = (
     "delete", "stop", "start", "reboot", "hard reboot", "pause", "unpause", "suspend", "resume", "rebuild", "rescue",
-    "unrescue", "password", "resize", "confirm", "revert", "attach", "detach", "shelve", "snapshot",
+    "unrescue", "password", "resize", "confirm", "revert", "attach", "detach", "shelve", "snapshot", "backup",
 )  # fmt: skip
 STEPS: list[tuple[str, Step]] = [
     (r"flavor of (\d+) vcpus", _flavor),

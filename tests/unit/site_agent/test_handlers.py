@@ -13,7 +13,7 @@ from site_agent import handlers
 from site_agent.core.answers import Answer
 from site_agent.handlers.create import create
 from site_agent.handlers.delete import delete
-from site_agent.handlers.power import SOUGHT, power
+from site_agent.handlers.power import power
 from site_agent.handlers.reboot import reboot
 from tests.fakes.cloud_nova import SiteServer
 from tests.unit.site_agent.world import UUID, World, card, play, server_spec
@@ -25,9 +25,7 @@ def test_every_row_has_a_handler_and_every_handler_a_row() -> None:
     rows = {mode: {row.verb for row in operations.OPERATIONS if row.mode is mode} for mode in Mode}
     assert rows[Mode.CAST] | rows[Mode.AWAITED] == set(handlers.COMMANDS)
     assert rows[Mode.QUERY] == set(handlers.QUERIES)
-    for verb, handler in {**handlers.COMMANDS, **handlers.QUERIES}.items():
-        assert handler.__name__ == ("power" if verb in SOUGHT else verb.value)  # type: ignore[attr-defined]
-        assert handler.__doc__
+    assert all(handler.__doc__ for handler in {**handlers.COMMANDS, **handlers.QUERIES}.values())
 
 
 async def refusal(work: Any) -> Refused:
