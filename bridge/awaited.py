@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from bridge.core.inventory import Liveness
+from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_rpc import IncomingRpc, nova_error
-from bridge.intake import Intake
+from bridge.intake import Intake, about_instance
 from bridge.presence import Presence
-from proto.errors import FaultCode
+from proto.errors import FaultCode, Stale, Unavailable
 from proto.messages import Fault, Rpc
 from proto.operations import Operation, Verb
 
@@ -26,8 +28,9 @@ IN_USE = "PortInUse"  # 409
 class AwaitedCalls:
     """The CALLs with an effect to the hosts of one owned site."""
 
-    def __init__(self, site: str, intake: Intake, presence: Presence) -> None:
+    def __init__(self, site: str, intake: Intake, presence: Presence, conductor: NovaConductor) -> None:
         self._site = site
+        self._conductor = conductor
         self._intake = intake
         self._presence = presence
         self._waiting: dict[str, asyncio.Future[tuple[Fault | None, Any]]] = {}
@@ -38,6 +41,7 @@ class AwaitedCalls:
         A call that ran out of time expires in the site; if it was carried out after all, its outcome is shown above.
         """
         if self._presence.liveness is not Liveness.ONLINE:
+            await self._free(call, row)
             raise nova_error(FAILURES[row.verb], f"site {self._site} does not answer now")
         waiting = self._waiting[call.rpc_id] = asyncio.get_running_loop().create_future()
         try:
@@ -54,6 +58,16 @@ class AwaitedCalls:
             in_use = row.verb is Verb.ATTACH_INTERFACE and fault.code is FaultCode.CONFLICT
             raise nova_error(IN_USE if in_use else FAILURES[row.verb], fault.message)
         return result
+
+    async def _free(self, call: IncomingRpc, row: Operation) -> None:
+        """Take back the task_state that nova-api saved before it called: nothing was begun."""
+        if None in row.begun:
+            return
+        rpc = about_instance(call, time.time())
+        try:
+            await self._conductor.save_instance(rpc.context, rpc.uuid, {"task_state": None}, row.begun)
+        except (Stale, Unavailable) as error:
+            LOG.info("instance=%s %s: %s", rpc.uuid, call.method, error)
 
     def ended(self, rpc: Rpc, fault: Fault | None, result: Any = None) -> None:
         """Tell who waits for this RPC how it ended; the first word counts, and nobody may be waiting."""

@@ -1,5 +1,6 @@
 """The cards of instances above: ports bound to our hosts, and the networks and groups that the site needs for them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +46,12 @@ class Cards:
             ports.append((await self.bound(rpc, instance, request, port), request.get("tag")))
         return ports
 
-    async def described(self, uuid: str, ports: list[tuple[Port, str | None]]) -> Described:
+    async def described(
+        self, uuid: str, ports: list[tuple[Port, str | None]], others: Collection[Port] = ()
+    ) -> Described:
         """Return what the site needs for these cards of an instance, given with their device tags.
+
+        ``others``: cards the site has already.
 
         Refused if a rule or a port means something that no site can be told, or if the network may not be used here.
         """
@@ -58,7 +63,7 @@ class Cards:
             groups=await self._security_groups(plain),
             vifs=[translate.vif(port, *networks[port["network_id"]]) for port in plain],
         )
-        self._networks.booted(uuid, plain)
+        self._networks.booted(uuid, plain, others)
         return described
 
     async def release(self, uuid: str) -> None:
@@ -81,9 +86,9 @@ class Cards:
     ) -> Port:
         """Return the port of one requested card, bound to our host; made if there is none.
 
-        ``marks`` are kept in the binding profile of a port that is made. Refused with Neutron's own reason.
+        ``marks`` are kept in the binding profile. Refused with Neutron's own reason.
         """
-        wanted = {
+        wanted: dict[str, Any] = {
             "device_id": rpc.uuid,
             "device_owner": f"compute:{instance.get('availability_zone') or 'nova'}",
             "binding:host_id": rpc.host,
@@ -91,6 +96,8 @@ class Cards:
         if port is not None:
             if all(port.get(key) == value for key, value in wanted.items()):
                 return port
+            if marks:
+                wanted["binding:profile"] = {**(port.get("binding:profile") or {}), **marks}
             return await self._neutron.update_port(port["id"], wanted)
         if request.get("port_id"):
             raise Refused(FaultCode.NETWORK, f"port {request['port_id']} does not exist")

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from bridge.core import translate
+from bridge.edge.etcd_store import OwnershipLost
 from bridge.edge.glance import Glance
 from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_objects import unwrap
@@ -20,6 +21,7 @@ LOG = logging.getLogger(__name__)
 
 # Events that Nova's hosts record one after the other for what is one operation here.
 FURTHER_EVENTS = {Verb.RESIZE: ("compute_resize_instance", "compute_finish_resize")}
+RESIZING = frozenset({Verb.RESIZE, Verb.CONFIRM_RESIZE, Verb.REVERT_RESIZE})
 
 
 class Changes:
@@ -79,9 +81,11 @@ class Changes:
                 result = await self._succeeded(flight, row)
         except Refused as error:
             fault = Fault(error.code, error.message)
+        except OwnershipLost:
+            raise
         except Stale as error:
             LOG.info("%s is not shown above: %s", rpc.method, error)
-            await self.discard(rpc)
+            await self.abandon(rpc)
             await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=str(error))
             return Fault(FaultCode.REJECTED, str(error)), None
         if fault is not None:
@@ -97,7 +101,7 @@ class Changes:
         """Clean up above behind an operation that a delete superseded."""
         await self.discard(rpc)
         row = BY_METHOD.get(rpc.method)
-        if row is not None and row.verb is Verb.RESIZE:
+        if row is not None and row.verb in RESIZING:
             await self._resizing.abandon(rpc)
 
     async def discard(self, rpc: Rpc) -> None:
@@ -125,8 +129,11 @@ class Changes:
     async def _failed(self, rpc: Rpc, verb: Verb, fault: Fault) -> None:
         try:
             await self._show_failed(rpc, verb, fault)
+        except OwnershipLost:
+            raise
         except Stale as error:
             LOG.info("the failed %s is not shown above: %s", rpc.method, error)
+            await self.abandon(rpc)
 
     async def _show_failed(self, rpc: Rpc, verb: Verb, fault: Fault) -> None:
         match verb:

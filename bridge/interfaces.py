@@ -11,7 +11,7 @@ from bridge.network_info import NetworkInfo
 from proto.errors import FaultCode, Refused, Stale
 from proto.messages import ChangeSpec, Fault, PortSpec, Rpc
 
-MARK = "cascade_rpc"  # in the binding profile of a port that an attach made: which RPC it was
+MARK = "cascade_rpc"  # in the binding profile of a port that an attach made or bound: which RPC it was
 
 
 class Interfaces:
@@ -32,12 +32,11 @@ class Interfaces:
             request["network_id"] = await self._only_other_network(rpc, instance)
         port = await self._port(rpc)
         if port is None and request["port_id"]:
-            port = await self._free_port(rpc, str(request["port_id"]))
+            port = await self._free_port(str(request["port_id"]))
         bound = await self._cards.bound(rpc, instance, request, port, {MARK: rpc.rpc_id})
         others = [known for known in await self._neutron.ports_of(rpc.uuid) if known["id"] != bound["id"]]
-        cards = await self._cards.described(rpc.uuid, [(bound, args.get("tag")), *((other, None) for other in others)])
-        networks = [network for network in cards.networks if network.network_id == bound["network_id"]]
-        return ChangeSpec(port=cards.ports[0], networks=networks, security_groups=cards.groups)
+        cards = await self._cards.described(rpc.uuid, [(bound, args.get("tag"))], others)
+        return ChangeSpec(port=cards.ports[0], networks=cards.networks, security_groups=cards.groups)
 
     async def attached(self, rpc: Rpc) -> dict[str, Any]:
         """Show the card above and return it as nova-api expects: Nova's network info of the one port."""
@@ -78,15 +77,12 @@ class Interfaces:
 
     async def _port(self, rpc: Rpc) -> Port | None:
         """Return the port of this RPC if it is bound or made already."""
-        for port in await self._neutron.ports_of(rpc.uuid):
-            made_for = (port.get("binding:profile") or {}).get(MARK)
-            if port["id"] == rpc.args.get("port_id") or made_for == rpc.rpc_id:
-                return port
-        return None
+        ports = await self._neutron.ports_of(rpc.uuid)
+        return next((port for port in ports if (port.get("binding:profile") or {}).get(MARK) == rpc.rpc_id), None)
 
-    async def _free_port(self, rpc: Rpc, port_id: str) -> Port | None:
+    async def _free_port(self, port_id: str) -> Port | None:
         port = await self._neutron.port(port_id)
-        if port is not None and port.get("device_id") not in ("", None, rpc.uuid):
+        if port is not None and port.get("device_id"):  # of this server too: it has that card already
             raise Refused(FaultCode.CONFLICT, f"port {port_id} is in use by {port['device_id']}")
         return port
 

@@ -63,10 +63,10 @@ class Networks:
         """Return what the operator's map puts in a network's place in the site."""
         return self._map.get(network_id)
 
-    def booted(self, uuid: str, ports: Iterable[Port]) -> None:
-        """The site is told of an instance's ports by its boot."""
+    def booted(self, uuid: str, ports: Iterable[Port], others: Iterable[Port] = ()) -> None:
+        """The site is told of these ports of an instance by a command; ``others`` it has besides."""
         known = {port["id"]: port for port in ports}
-        self.changed(uuid, known.values())
+        self.changed(uuid, [*known.values(), *others])
         self._told |= {port_id: port_spec(port, None) for port_id, port in known.items()}
 
     def changed(self, uuid: str, ports: Iterable[Port]) -> None:

@@ -7,10 +7,10 @@ from collections import Counter
 
 import msgspec
 
-from bridge.commands import acknowledge, bury
 from bridge.core import planner
 from bridge.core.records import InstanceRecord, Pending
-from bridge.core.reducer import Reduction, Verdict, reduce
+from bridge.core.reducer import COPIED_STATES, PLAIN, Reduction, Verdict, reduce
+from bridge.deliveries import acknowledge, bury
 from bridge.edge.etcd_store import Conflict, OwnershipLost
 from bridge.edge.nova_conductor import NovaConductor, request_context
 from bridge.edge.nova_objects import timestamp
@@ -130,7 +130,7 @@ class Observations:
             return  # an older look that came back late: what was seen after it is shown already
         self._newest[seen.uuid] = seen.observed_at
         waiting = False
-        if record.pending is not None and seen.generation == 0:
+        if record.pending is not None and record.pending.verb in PLAIN and seen.generation == 0:
             flight = self._flights.get(seen.uuid)
             if flight is None or not flight.published:
                 raise Unavailable("the pending command is not published by this owner yet", NOT_YET)
@@ -169,7 +169,9 @@ class Observations:
         context = request_context(f"req-{seen.uuid}", None, None, is_admin=True)
         try:
             self._ownership.check()
-            await self._conductor.save_instance(context, seen.uuid, reduction.changes, reduction.expected_task_state)
+            await self._conductor.save_instance(
+                context, seen.uuid, reduction.changes, reduction.expected_task_state, sorted(COPIED_STATES)
+            )
         except OwnershipLost:
             raise
         except Stale as error:
@@ -179,8 +181,9 @@ class Observations:
         await self._instances.put(reduction.record)
 
     async def _hand_over(self, reduction: Reduction, seen: Observation) -> None:
-        """The site is done; the instance's worker ends the operation above."""
-        await self._note(self._instances.get(seen.uuid) or reduction.record, reduction.record)
+        """The site is done; the instance's worker ends the operation above, if need be that of another bridge."""
+        record = planner.ended(reduction.record, reduction.fault, seen.server)
+        await self._note(self._instances.get(seen.uuid) or record, record)
         flight = self._flight(reduction)
         flight.server = seen.server
         flight.networks_gone = seen.networks_gone

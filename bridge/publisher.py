@@ -15,7 +15,7 @@ from proto import codec, streams, subjects, tracing
 from proto.errors import FaultCode
 from proto.jetstream import JetStream
 from proto.messages import ChangeSpec, Command, Fault, ServerSpec
-from proto.operations import Verb
+from proto.operations import Finish, Repeat, Verb
 
 LOG = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Publisher:
             generation=pending.generation,
             epoch=self._epoch,
             verb=pending.verb,
-            issued_at=pending.issued_at,
+            issued_at=pending.issued_at + self._clock_offset(),
             not_after=pending.not_after,
             request_id=pending.request_id,
             server=content if isinstance(content, ServerSpec) and pending.verb is Verb.CREATE else None,
@@ -85,10 +85,11 @@ class Publisher:
         stream = streams.commands(self._site).name
         return await self._road.count(stream, subjects.commands_of_instance(self._site, uuid)) > 0
 
-    async def outcome(self, flight: Flight, content: Content) -> tuple[End, Fault | None]:
+    async def outcome(self, flight: Flight, content: Content, refusal: Fault | None = None) -> tuple[End, Fault | None]:
         """Wait for the pending command's end; published again if it is lost, given up when it is too late.
 
-        Raises Superseded when a delete comes meanwhile.
+        ``refusal``: why it could not be published again; then it is given up with that once it is lost. Raises
+        Superseded when a delete comes meanwhile.
         """
         while True:
             record = self._instances.get(flight.rpc.uuid)
@@ -97,23 +98,37 @@ class Publisher:
                 return End.SUCCEEDED, None
             if await _first(flight, row_of(record.pending).deadline):
                 return flight.ended.result()
-            fault = await self._look_again(flight, record, content)
+            fault = await self._look_again(flight, record, content, refusal)
             if fault is not None:
                 return End.FAILED, fault
 
-    async def _look_again(self, flight: Flight, record: InstanceRecord, content: Content) -> Fault | None:
+    async def _look_again(
+        self, flight: Flight, record: InstanceRecord, content: Content, refusal: Fault | None
+    ) -> Fault | None:
         pending = record.pending
         if pending is None:
             return None
-        not_after = None if pending.begun else pending.not_after
-        lateness = None if not_after is None else Lateness(not_after, self._clock_offset())
+        lateness = self._lateness(pending)
         if lateness is not None and lateness.over(time.time()):
             await self.withdraw(record.uuid)
             why = f": {record.trouble}" if record.trouble else ""
             return Fault(FaultCode.EXPIRED, f"site {self._site} did not carry out {pending.verb} in time{why}")
-        if not await self.waiting(record.uuid):
+        if await self.waiting(record.uuid):
+            return None
+        if refusal is None:
             await self.publish(flight, record, content, again=True)
-        return None
+        return refusal
+
+    def _lateness(self, pending: Pending) -> Lateness | None:
+        """Return when the command may be given up unheard; None where the site alone can say that it came too late.
+
+        What changes more than a state is never given up so: above it would be undone, and in the site maybe not.
+        """
+        row = row_of(pending)
+        unheard = row.finish is Finish.OBSERVATION or row.repeat is Repeat.IMAGE
+        if pending.not_after is None or pending.begun or not unheard:
+            return None
+        return Lateness(pending.not_after, self._clock_offset())
 
 
 async def _first(flight: Flight, timeout: float) -> bool:

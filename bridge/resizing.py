@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.catalog import Catalog
 from bridge.core import resizing
-from bridge.edge.nova_conductor import NovaConductor
+from bridge.edge.nova_conductor import NovaConductor, TaskStateChanged
 from bridge.edge.nova_objects import timestamp, unwrap
 from bridge.edge.placement import Placement
 from bridge.presence import Presence
@@ -34,6 +34,8 @@ class Resizing:
         """Show the resize above and return what the site must make; Refused if it would leave the site."""
         instance = await self._instance(rpc)
         flavor, migration = unwrap(rpc.args["flavor"]), unwrap(rpc.args["migration"])
+        if instance["task_state"] not in (PREPARED, resizing.MIGRATING):
+            raise Stale(f"the resize is over: task_state is {instance['task_state']}")
         if instance["host"] != rpc.host:
             raise Refused(FaultCode.UNSUPPORTED, f"a server stays in its site: it is in {instance['host']}")
         node = self._presence.node_of(rpc.host)
@@ -42,7 +44,8 @@ class Resizing:
         if instance["task_state"] == PREPARED:
             changes = resizing.begun(instance, flavor, migration["id"])
             await self._conductor.save_instance(rpc.context, rpc.uuid, changes, (PREPARED,))
-        moves = flavor["flavorid"] == instance["flavor"]["flavorid"]
+        before = instance["old_flavor"] or instance["flavor"]  # an earlier try may have changed the row already
+        moves = flavor["flavorid"] == before["flavorid"]
         return ChangeSpec(flavor=None if moves else await self._catalog.flavor(flavor))
 
     async def finish(self, rpc: Rpc, server: ServerState) -> None:
@@ -89,7 +92,12 @@ class Resizing:
         await self._conductor.drop_migration_context(rpc.context, rpc.uuid)
 
     async def not_reverted(self, rpc: Rpc, fault: Fault) -> None:
-        """The site has confirmed by itself, or refused: the server keeps its new flavor."""
+        """The site has confirmed by itself: the server keeps its new flavor. Or it refused: it still waits."""
+        if fault.code is not FaultCode.CONFLICT:
+            await self._migration(rpc, {"status": "finished"})
+            await self._save(rpc, {"task_state": None}, REVERTING)
+            await self._show(rpc, fault)
+            return
         instance = await self._instance(rpc)
         await self._migration(rpc, {"status": "confirmed"})
         await self._placement.delete_allocations(unwrap(rpc.args["migration"])["uuid"])
@@ -115,8 +123,10 @@ class Resizing:
     async def _save(self, rpc: Rpc, changes: dict[str, Any], *expected: str | None) -> None:
         try:
             await self._conductor.save_instance(rpc.context, rpc.uuid, changes, expected)
-        except Stale as error:
-            LOG.info("%s is not saved, an earlier try did or a delete came: %s", rpc.method, error)
+        except TaskStateChanged as error:
+            if error.deleting:
+                raise  # nothing of the migration may stay
+            LOG.info("%s is not saved, an earlier try did: %s", rpc.method, error)
 
     async def _show(self, rpc: Rpc, fault: Fault) -> None:
         details = f"{fault.code}: {fault.message}"

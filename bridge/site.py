@@ -36,6 +36,7 @@ from bridge.interfaces import Interfaces
 from bridge.network_info import NetworkInfo
 from bridge.networks import Networks
 from bridge.observations import Observations
+from bridge.operations import Operations
 from bridge.orders import Orders
 from bridge.owner import Ownership
 from bridge.pace import Pace
@@ -95,7 +96,7 @@ class Site:
             caps=spec.caps,
             guard=ownership.guard,
         )
-        awaited = AwaitedCalls(spec.site, edges.intake, self.presence)
+        awaited = AwaitedCalls(spec.site, edges.intake, self.presence, edges.conductor)
         resizing = Resizing(edges.conductor, edges.placement, edges.catalog, self.presence)
         self.calls = Calls(spec.site, edges.road, self.presence, awaited, resizing)
         self._instances = Instances(ownership, edges.store)
@@ -134,11 +135,9 @@ class Site:
             edges.key,
             PublicKey(spec.sealing_public_key),
         )
-        self._commands = Commands(
+        operations = Operations(
             ownership,
-            edges.road,
             self._instances,
-            flights,
             publisher,
             edges.conductor,
             boot,
@@ -147,6 +146,7 @@ class Site:
             changes,
             awaited,
         )
+        self._commands = Commands(ownership, edges.road, self._instances, flights, operations, changes, awaited)
         self._observations = Observations(ownership, edges.road, self._instances, flights, publisher, edges.conductor)
         self._asks = Asks(spec.site, edges.glance, self._instances, flights, pace)
         self._flavors = SiteFlavors(ownership, edges.store, edges.road, edges.catalog, self.presence)

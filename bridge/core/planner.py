@@ -6,8 +6,8 @@ from enum import Enum
 import msgspec
 
 from bridge.core.records import REMEMBERED_RPC_IDS, InstanceRecord, Pending
-from proto.messages import Fault, Rpc
-from proto.operations import BY_METHOD, BY_VERB, Operation, Verb
+from proto.messages import Fault, Rpc, ServerState
+from proto.operations import BY_METHOD, BY_VERB, Finish, Mode, Operation, Verb
 
 EXTERNAL_EVENT = "external_instance_event"
 
@@ -38,13 +38,14 @@ def step(rpc: Rpc, record: InstanceRecord | None) -> Step:
 def begun(rpc: Rpc, row: Operation, record: InstanceRecord | None, now: float) -> InstanceRecord:
     """Return the record with the command of ``row`` pending: next generation, RPC id remembered."""
     known = record or InstanceRecord(uuid=rpc.uuid)
+    began = rpc.received_at if row.mode is Mode.AWAITED else now  # its caller does not wait longer than that
     pending = Pending(
         generation=_next_generation(known, now),
         verb=row.verb,
         rpc_id=rpc.rpc_id,
         request_id=str(rpc.context.get("request_id") or ""),
         issued_at=now,
-        not_after=None if row.expiry is None else now + row.expiry,
+        not_after=None if row.expiry is None else began + row.expiry,
     )
     return msgspec.structs.replace(
         known,
@@ -70,6 +71,15 @@ def cleaning(record: InstanceRecord, fault: Fault, now: float) -> InstanceRecord
         fault=fault,
     )
     return msgspec.structs.replace(record, generation=pending.generation, pending=pending, attempt=0, trouble=None)
+
+
+def ended(record: InstanceRecord, fault: Fault | None, server: ServerState | None) -> InstanceRecord:
+    """Return the record once the site has said the last word; a create's and a delete's end is not kept."""
+    pending = record.pending
+    if pending is None or row_of(pending).finish is not Finish.WORKER:
+        return record
+    pending = msgspec.structs.replace(pending, ended=True, fault=fault, server=server)
+    return msgspec.structs.replace(record, pending=pending)
 
 
 def settled(record: InstanceRecord) -> InstanceRecord:

@@ -46,6 +46,8 @@ def repair(above: Above, before: Above | None, record: InstanceRecord | None, se
         return Repair.SHOW_SITE if server is not None else Repair.FAULT_BUILD
     if above.task_state is not None or (record is not None and record.pending is not None):
         return Repair.SHOW_SITE
+    if above.vm_state == "resized":
+        return Repair.NOTHING  # its tenant has the word, whatever the site confirmed by itself
     settled = server is not None and server.server.task_state is None
     differs = server is not None and server.server.vm_state in COPIED_STATES - {above.vm_state}
     return Repair.SHOW_SITE if settled and differs else Repair.NOTHING

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from proto.messages import Fault, FlavorSpec, SiteHost
+from proto.messages import Fault, FlavorSpec, ServerState, SiteHost
 from proto.operations import Verb
 
 REMEMBERED_RPC_IDS = 8
@@ -33,8 +33,10 @@ class Pending(msgspec.Struct, frozen=True):
     issued_at: float
     not_after: float | None
     cleanup: bool = False  # delete in the site after a failed create; the instance above stays
-    fault: Fault | None = None  # cleanup: why the create failed
+    fault: Fault | None = None  # cleanup: why the create failed; ended: why the site did not carry it out
     begun: bool = False  # the site works at a snapshot: it does not expire any more
+    ended: bool = False  # the site is done with it; its end above is not saved yet
+    server: ServerState | None = None  # ended: what the site's server looked like
 
 
 class InstanceRecord(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ ROOT_DEVICE = "/dev/vda"  # what attach code above starts counting from (NOVA-RP
 # vm_states of the site that are copied above when nobody asked for them; anything else waits for its own row.
 COPIED_STATES = frozenset({"active", "stopped", "paused", "suspended"})
 LAUNCHING = frozenset({Verb.CREATE, Verb.REBUILD, Verb.RESCUE})  # the guest begins anew
+PLAIN = frozenset({Verb.CREATE, Verb.DELETE})  # a server that is there, or is not: when one looked does not matter
 RESIZED = "resized"  # it waits for its tenant's word: a site that confirms by itself does not speak for him
 
 
@@ -47,8 +48,10 @@ class Reduction:
 def reduce(record: InstanceRecord, seen: Observation, command_waiting: bool) -> Reduction:
     """Return what one observation means.
 
-    ``command_waiting`` tells whether the pending command is still in COMMANDS: an observation of an agent that does
-    not know the generation (0, after its restart) settles by state only once nothing waits any more.
+    ``command_waiting`` tells whether the pending command is still in COMMANDS: what an agent sees that does not know
+    the generation (0, after its restart) settles a create or a delete only once nothing waits any more. Any other
+    command is settled by its generation alone, as such a look may be older than the command: what got lost is
+    published again, and the agent finds it done and says so.
     """
     noted = _noted(record, seen)
     if record.deleted_at is not None:
@@ -58,7 +61,8 @@ def reduce(record: InstanceRecord, seen: Observation, command_waiting: bool) -> 
         return _unasked(record, noted, seen)
     if seen.outcome is Outcome.RETRYING:
         return _retrying(record, pending, seen)
-    known = seen.generation >= pending.generation or (seen.generation == 0 and not command_waiting)
+    plain = pending.verb in PLAIN and seen.generation == 0 and not command_waiting
+    known = seen.generation >= pending.generation or plain
     if not known:
         return _plain(Verdict.IGNORED, record)
     if seen.outcome in (Outcome.REFUSED, Outcome.EXPIRED):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keystoneauth1.session import Session
 
 THREADS = 16  # calls at the same time; more wait their turn
+UPLOADS = 4  # files on their way at a time, of all sites
 TIMEOUT = 75  # s; nova-api itself waits 60 s for a host's answer
 RETRY_AFTER = 2.0  # s, when the service does not say
 MAX_RETRY_AFTER = 60.0  # s
@@ -78,6 +79,8 @@ class CloudSession:
         self._interface = interface
         self._endpoints: dict[str, str] = dict(overrides or {})
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"cloud-{name}")
+        # A file may take its store many minutes: no call of any site shall wait for one.
+        self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix=f"upload-{name}")
 
     @classmethod
     def from_clouds_yaml(cls, cloud: str) -> "CloudSession":
@@ -128,8 +131,9 @@ class CloudSession:
             data = msgspec.json.encode(body)
             all_headers["Content-Type"] = "application/json"
         work = partial(self._send, service, method, path, data, query, all_headers, request_id, most, timeout)
+        pool = self._pool if content is None or isinstance(content, bytes) else self._uploads
         with waits.waiting():
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     async def check(self, *services: str) -> None:
         """Authenticate, and see that the catalogue has ``services``; Misconfigured with one clear line if not."""
@@ -137,7 +141,8 @@ class CloudSession:
 
     def close(self) -> None:
         """Drop connections and waiting calls; running ones end by themselves."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._uploads):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._session.session.close()
 
     def _send(

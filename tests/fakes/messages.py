@@ -174,7 +174,7 @@ STORED: tuple[msgspec.Struct, ...] = (
         generation=7,
         observed_generation=6,
         rpc_ids=["rpc-0", "rpc-1"],
-        pending=Pending(7, Verb.DELETE, "rpc-1", "req-1", T0, T0 + 60, True, FAULT, True),
+        pending=Pending(7, Verb.DELETE, "rpc-1", "req-1", T0, T0 + 60, True, FAULT, True, ended=True, server=STATE),
         server_id="srv-1",
         vm_state="active",
         power_state=1,

@@ -54,7 +54,7 @@ def _disagreeing(world: World) -> Iterator[str]:
         below = [server.vm_state for _, server in world.servers(uuid)]
         if row["deleted"]:
             continue
-        if row["vm_state"] in ("active", "stopped") and below != [row["vm_state"]]:
+        if row["vm_state"] in ("active", "stopped", "resized", "rescued") and below != [row["vm_state"]]:
             yield f"{uuid} is {row['vm_state']} above, {below or 'absent'} in the site"
         if row["vm_state"] == "error" and not world.above.conductor.faults.get(uuid):
             yield f"{uuid} is in ERROR without a reason"
@@ -70,6 +70,8 @@ def _left_behind(world: World) -> Iterator[str]:
         row = rows.get(port.get("device_id", ""))
         if row is not None and row["deleted"]:
             yield f"{port['id']} is left of {row['uuid']} above"
+    moves = {move["uuid"]: move for move in world.above.conductor.migrations.values()}
     for consumer in world.above.placement.allocations:
-        if rows[consumer]["deleted"]:
-            yield f"an allocation is left of {consumer}"
+        row = rows[moves[consumer]["instance"]] if consumer in moves else rows[consumer]
+        if row["deleted"] or (consumer in moves and row["vm_state"] != "resized"):
+            yield f"an allocation is left of {consumer}: {moves.get(consumer)}"

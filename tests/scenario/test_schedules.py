@@ -36,15 +36,17 @@ AGENT_CALLS = [
     "POST compute /servers", "GET compute /servers", "DELETE compute /servers", "action", "POST network /ports",
     "POST image", "PUT image", "publish cascade.v1.evt", "ack cascade.v1.cmd", "DELETE network /ports",
 ]  # fmt: skip
+OPERATIONS = [
+    "delete", "delete", "stop", "start", "reboot", "pause", "unpause", "rebuild", "rescue", "unrescue", "resize",
+    "resize", "confirm", "revert", "attach", "detach", "snapshot", "password",
+]  # fmt: skip
 CRASHES = st.one_of(
     st.tuples(st.sampled_from(["bridge", "bridge", "bridge2"]), st.sampled_from(BRIDGE_CALLS)),
     st.tuples(st.sampled_from(["agent paris", "agent2 paris", "agent lyon"]), st.sampled_from(AGENT_CALLS)),
 )
 STEPS = st.one_of(
     st.builds("build {}".format, INSTANCES),
-    st.builds(
-        "{} {}".format, st.sampled_from(["delete", "delete", "stop", "start", "reboot", "pause", "unpause"]), INSTANCES
-    ),
+    st.builds("{} {}".format, st.sampled_from(OPERATIONS), INSTANCES),
     st.builds(lambda crash, when: f"crash {crash[0]} {when} {crash[1]}", CRASHES, st.sampled_from(["before", "after"])),
     st.builds("{} {}".format, st.sampled_from(["restart", "cut", "mend", "start", "freeze", "thaw"]), PROGRAMS),
     st.builds("{} refuses POST compute /servers with 403 {}".format, st.sampled_from(SITES), st.just(QUOTA)),

@@ -13,10 +13,12 @@ from bridge.edge.nova_rpc import IncomingRpc
 from proto.errors import FaultCode
 from proto.messages import Fault, Rpc
 from proto.operations import BY_VERB, Verb
-from tests.unit.bridge.cases import rpc
+from tests.fakes.conductor import FakeConductor, wrapped
+from tests.unit.bridge.cases import UUID, rpc
 
 ROW = BY_VERB[Verb.SET_ADMIN_PASSWORD]
-CALL = IncomingRpc("paris", "set_admin_password", "rpc-1", {}, {}, is_call=True, redelivered=False)
+ARGS = {"instance": wrapped("Instance", uuid=UUID)}
+CALL = IncomingRpc("paris", "set_admin_password", "rpc-1", {}, ARGS, is_call=True, redelivered=False)
 
 
 class Stored:
@@ -24,6 +26,7 @@ class Stored:
 
     def __init__(self) -> None:
         self.calls: list[IncomingRpc] = []
+        self.conductor: Any = None
 
     async def store(self, incoming: IncomingRpc) -> None:
         self.calls.append(incoming)
@@ -32,7 +35,11 @@ class Stored:
 def calls(live: Liveness | None = Liveness.ONLINE) -> tuple[AwaitedCalls, Stored]:
     stored: Any = Stored()
     presence: Any = SimpleNamespace(liveness=live)
-    return AwaitedCalls("paris", stored, presence), stored
+    conductor: Any = FakeConductor(lambda: 0.0)
+    conductor.add(UUID, vm_state="active", task_state="updating_password", host="paris")
+    table = AwaitedCalls("paris", stored, presence, conductor)
+    stored.conductor = conductor
+    return table, stored
 
 
 def done() -> Rpc:
@@ -65,6 +72,7 @@ async def test_a_silent_site_is_refused_at_once_and_nothing_is_stored(live: Live
     with pytest.raises(Exception, match="does not answer"):
         await table.answer(CALL, ROW)
     assert stored.calls == []
+    assert stored.conductor.instances[UUID]["task_state"] is None
 
 
 async def test_nobody_waits_longer_than_nova(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,3 +97,18 @@ def test_a_command_is_given_up_only_when_no_clock_would_let_it_begin(offset: flo
     assert not lateness.over(last_begin)
     assert not lateness.over(T0 + abs(offset) + 60)
     assert lateness.over(T0 + abs(offset) + 60.1)
+
+
+def test_the_sites_last_word_is_kept_until_the_worker_has_saved_it() -> None:
+    fault = Fault(FaultCode.QUOTA, "ram")
+    resize = planner.ended(pending(Verb.RESIZE), fault, None)
+    assert resize.pending is not None and (resize.pending.ended, resize.pending.fault) == (True, fault)
+    stop = pending(Verb.STOP)
+    assert planner.ended(stop, None, None) == stop
+
+
+def test_an_awaited_command_expires_when_its_caller_has_gone() -> None:
+    call = rpc("set_admin_password", "rpc-9")
+    row = BY_VERB[Verb.SET_ADMIN_PASSWORD]
+    begun = planner.begun(call, row, None, call.received_at + 30)
+    assert begun.pending is not None and begun.pending.not_after == call.received_at + (row.expiry or 0)

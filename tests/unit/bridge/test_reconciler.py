@@ -37,6 +37,7 @@ def stuck(vm_state: str = "active", task_state: str | None = None, deleted: bool
         (stuck(task_state="powering-off"), record(), THERE, Repair.SHOW_SITE),
         (stuck(task_state="powering-off"), record(), None, Repair.SHOW_SITE),
         (stuck("error"), None, None, Repair.NOTHING),
+        (stuck("resized"), record(), THERE, Repair.NOTHING),  # confirmed by the site itself: its tenant has the word
         (stuck(deleted=True), DEAD, THERE, Repair.DELETE),
         (stuck(deleted=True), None, THERE, Repair.DELETE),
         (stuck(deleted=True), DEAD, None, Repair.NOTHING),
