@@ -125,7 +125,9 @@ class Part:
         with _translated(self._path):
             try:
                 self._file.seek(self.offset)
-                self._file.write(data)
+                left = memoryview(data)
+                while left:  # the last write before a disk is full may take a part only
+                    left = left[self._file.write(left) :]
             except OSError:
                 self._file.truncate(self.offset)
                 raise

@@ -42,7 +42,7 @@ async def drop(site: Site, query: Query) -> Reply:
     gone = []
     for holding in await _held(site):
         told = wanted.get((holding.kind, holding.site_id))
-        if told is None or holding.used or site.shelf.asked_at(holding.site_id) >= told.unused_since:
+        if told is None or holding.used or site.shelf.asked_at(holding.site_id) > told.unused_since:
             continue
         try:
             await _delete(site, holding)
@@ -60,7 +60,7 @@ async def drop(site: Site, query: Query) -> Reply:
 async def _held(site: Site) -> list[Holding]:
     uses = await site.uses.count()
     found = [*await _flavors(site, uses), *await _images(site, uses), *await _keypairs(site, uses)]
-    return site.stock.dated(found, time.time())
+    return site.stock.dated(found, time.time(), site.shelf.asked_at)
 
 
 async def _flavors(site: Site, uses: Uses) -> list[Holding]:
@@ -71,7 +71,7 @@ async def _flavors(site: Site, uses: Uses) -> list[Holding]:
 
 
 async def _images(site: Site, uses: Uses) -> list[Holding]:
-    """Only finished ones: halves are their transfer's to clean up. A vendor's image never bears our mark."""
+    """Only finished ones: halves are their transfer's to clean up. A vendor's may bear our marks, but not our name."""
     return [
         Holding(HoldingKind.IMAGE, image.image_id, image.properties[IMAGE_PROPERTY], used=uses.images[image.image_id])
         for image in await site.images.newest(MOST_IMAGES)

@@ -6,12 +6,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable
 
-from proto import codec, logs, streams, subjects, tracing, waits
+from proto import logs, streams, subjects, tracing, waits
 from proto.errors import CascadeError, Expired, FaultCode, Malformed, Refused, Stale, Unavailable
 from proto.jetstream import Delivery, Pull
 from proto.messages import Command, Outcome
 from proto.operations import Lane
-from site_agent import handlers
+from site_agent import handlers, newer
 from site_agent.site import Site
 from site_agent.slots import CURRENT, Slot
 
@@ -81,7 +81,7 @@ class Executor:
         CURRENT.set(slot)  # of this task
         try:
             with tracing.continued(delivery.headers):
-                command = codec.decode(delivery.data, Command)
+                command = newer.command(delivery.data)
                 work = logs.Work(self._site.name, command.request_id, command.uuid, command.generation)
                 with logs.about(work):
                     await self._answer(delivery, command, slot)
@@ -162,12 +162,12 @@ class Executor:
         bundle, address = self._site.bundle, subjects.parse(delivery.subject)
         if (command.site, command.uuid) != (address.site, address.uuid) or address.site != bundle.site:
             raise Malformed(f"a command for {command.site}/{command.uuid} on {delivery.subject}")
-        if command.verb not in handlers.COMMANDS:
-            raise Refused(FaultCode.UNSUPPORTED, f"this agent cannot {command.verb}")
         if command.epoch < bundle.epoch:
             raise Stale(f"for epoch {command.epoch} of the site, this is {bundle.epoch}")
         if command.epoch > bundle.epoch:
             raise Unavailable(f"for epoch {command.epoch}, but the bundle here is of {bundle.epoch}: renew it", 30.0)
+        if command.verb not in handlers.COMMANDS:
+            raise Refused(FaultCode.UNSUPPORTED, f"this agent cannot {command.verb}")
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         headers = {subjects.HEADER_DEAD_REASON: _line(reason), subjects.HEADER_DEAD_SUBJECT: delivery.subject}

@@ -1,12 +1,13 @@
 """Says every few seconds that the agent lives, and how big the site is."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
@@ -35,6 +36,7 @@ class Heartbeat:
         self._status_interval = status_interval
         self._capacity_interval = capacity_interval
         self._capacity: dict[str, Capacity] = {}
+        self._bugs: set[str] = set()  # parts that failed by a bug the last time, its traceback logged
         self._first = asyncio.Event()  # the capacity was read, or cannot be
         self._started = time.time()
         self._agent = f"{socket.gethostname()}-{os.getpid()}-{int(self._started)}"
@@ -48,7 +50,8 @@ class Heartbeat:
         """Send a status every few seconds, for ever; the first one when the capacity is known."""
         await self._first.wait()
         while True:
-            await self._site.road.send(subjects.status(self._site.name), codec.encode(self.status()))
+            with self._survived("status"):
+                await self._site.road.send(subjects.status(self._site.name), codec.encode(self.status()))
             await asyncio.sleep(self._status_interval)
 
     def status(self) -> SiteStatus:
@@ -96,17 +99,35 @@ class Heartbeat:
     async def measure(self) -> None:
         """Read the site's Placement every capacity_interval s, for ever."""
         while True:
-            try:
-                await self._note_lesser()
-                self._capacity = await self._read()
-                self._site.problems.solved(PART)
-            except Refused as error:
-                self._capacity = {}
-                self._site.problems.report(PART, str(error))
-            except CascadeError as error:  # the last reading stands; the bridge sees the problem beside it
-                self._site.problems.report(PART, str(error))
+            with self._survived(PART):
+                await self._measured()
             self._first.set()
             await asyncio.sleep(self._capacity_interval)
+
+    async def _measured(self) -> None:
+        try:
+            await self._note_lesser()
+            self._capacity = await self._read()
+            self._site.problems.solved(PART)
+        except Refused as error:
+            self._capacity = {}
+            self._site.problems.report(PART, str(error))
+        except CascadeError as error:  # the last reading stands; the bridge sees the problem beside it
+            self._site.problems.report(PART, str(error))
+
+    @contextlib.contextmanager
+    def _survived(self, part: str) -> Iterator[None]:
+        """A bug of ours, or an answer nobody foresaw, must not end an agent that carries out commands."""
+        try:
+            yield
+            if part in self._bugs:
+                self._bugs.discard(part)
+                self._site.problems.solved(part)
+        except Exception as error:
+            if part not in self._bugs:
+                LOG.exception("%s failed by a bug; the agent goes on", part)
+            self._bugs.add(part)
+            self._site.problems.report(part, f"a bug: {error!r}")
 
 
 async def read_capacity(site: Site) -> dict[str, Capacity]:
@@ -116,7 +137,8 @@ async def read_capacity(site: Site) -> dict[str, Capacity]:
     zones = await site.hosts.zones()
     names = await site.hosts.providers()
     providers = [await site.hosts.provider(name) for name in names]
-    return sum_up(providers, zones, Reading(await _our_servers(site), site.stock.flavors.values(), time.time()))
+    there = [provider for provider in providers if provider is not None]
+    return sum_up(there, zones, Reading(await _our_servers(site), site.stock.flavors.values(), time.time()))
 
 
 async def _our_servers(site: Site) -> Collection[str]:

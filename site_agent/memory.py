@@ -29,6 +29,7 @@ class Memory:
     told: dict[str, tuple[int, ServerState]] = field(default_factory=dict)  # generation and state last published
     complete: bool = False  # every server of the site has been seen since this process began
     deleting: set[str] = field(default_factory=set)  # the site accepted a delete of ours
+    unplugging: dict[str, float] = field(default_factory=dict)  # port in the site -> monotonic time of the first try
     unseen: dict[str, float] = field(default_factory=dict)  # to be looked at one by one from that monotonic time on
     busy: asyncio.Event = field(default_factory=asyncio.Event)  # something is expected to change
     _locks: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)  # and how many hold or want it

@@ -20,15 +20,13 @@ class Slot:
 
     @contextlib.asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
-        """Let others have the place while the block waits, and wait for one again after it."""
+        """Let others have the place while the block waits, and wait for one again after it, unless it fails."""
         places = self._places
         self.release()
-        try:
-            yield
-        finally:
-            if places:
-                await places.acquire()
-                self._places = places
+        yield
+        if places:
+            await places.acquire()
+            self._places = places
 
 
 CURRENT: ContextVar[Slot | None] = ContextVar("slot", default=None)

@@ -1,6 +1,6 @@
 """What one agent process remembers of the things it made for boots: the newest flavors, and what lies unused."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -27,12 +27,16 @@ class Stock:
         if known is not None and known.version == holding.version:
             del self.flavors[holding.source]
 
-    def dated(self, holdings: Iterable[Holding], now: float) -> list[Holding]:
-        """Return them with the time since when each unused one has been seen unused."""
+    def dated(self, holdings: Iterable[Holding], now: float, asked_at: Callable[[str], float]) -> list[Holding]:
+        """Return them with the time since when each unused one has been seen unused and not asked for.
+
+        ``asked_at``: id here -> epoch s of the last time that somebody needed it, 0 = never.
+        """
         seen = list(holdings)
         idle = {(one.kind.value, one.site_id) for one in seen if not one.used}
         self._unused = {key: self._unused.get(key, now) for key in idle}
-        return [
-            msgspec.structs.replace(one, unused_since=self._unused.get((one.kind.value, one.site_id), 0.0))
-            for one in seen
-        ]
+        return [one if one.used else self._since(one, asked_at(one.site_id)) for one in seen]
+
+    def _since(self, one: Holding, asked: float) -> Holding:
+        seen = self._unused[(one.kind.value, one.site_id)]
+        return msgspec.structs.replace(one, unused_since=max(seen, asked))

@@ -11,6 +11,7 @@ from site_agent.core.rights import PROBE, Finding, Verdict, works
 from site_agent.edge.cloud import Cloud, Service
 
 FORBIDDEN = 403
+USUAL = "sha512"  # Glance's default
 CONTENT = PROBE.encode()
 PART = (8, 5)  # offset and length of what is read again
 
@@ -41,11 +42,14 @@ async def _filled(cloud: Cloud, image_id: str) -> list[Finding]:
 def _hashed(found: dict[str, Any]) -> Finding:
     algorithm = found.get("os_hash_algo") or ""
     if not algorithm:
-        text = "Glance keeps no hash: images cannot be matched by content, each is carried"
+        text = "Glance keeps no hash: images of the site itself cannot be matched by content, each is carried once"
         return Finding("images", Verdict.DEGRADED, text, "Glance of Rocky or newer")
     if hashlib.new(algorithm, CONTENT).hexdigest() != found.get("os_hash_value"):
         text = f"the {algorithm} of what was uploaded is not what Glance says"
         return Finding("images", Verdict.REFUSED, text, "look at Glance's store")
+    if algorithm != USUAL:
+        text = f"Glance hashes by {algorithm}: where the cascading one does not, each image is carried once"
+        return Finding("images", Verdict.DEGRADED, text, f"[DEFAULT] hashing_algorithm = {USUAL} in glance-api.conf")
     return works("images", f"uploaded, {algorithm} is right")
 
 

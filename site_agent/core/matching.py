@@ -11,6 +11,8 @@ IMAGE_PROPERTY = "cascade_image_id"  # the image above that it stands for
 # The image above it was carried from, and the spool that carried it. Nova gives them to snapshots of its servers too.
 CARRIED_PROPERTY = "cascade_carried"
 CARRIER_PROPERTY = "cascade_carrier"
+# The name that the agent gave it. Nova and Cinder hand properties on to what they make of an image, but never its name.
+NAME_PROPERTY = "cascade_name"
 SNAPSHOT_PROPERTY = "cascade_snapshot"  # the image above that the site's Nova made it for
 SNAPSHOT_SERVER_PROPERTY = "cascade_server"  # the site's server it was taken of
 # Properties Glance keeps for itself or that say where an image came from; they are never carried.
@@ -56,15 +58,27 @@ class Image:
 
 
 def was_carried(image: Image) -> bool:
-    """Whether the agent made it for an image above; a snapshot that only inherited our properties was not."""
-    made_by_nova = any(image.properties.get(name) for name in ("instance_uuid", "base_image_ref"))
-    return bool(image.properties.get(CARRIED_PROPERTY)) and not made_by_nova
+    """Whether the agent made it for an image above; what only inherited our properties was not."""
+    properties = image.properties
+    made_by_nova = any(properties.get(name) for name in ("instance_uuid", "base_image_ref", "image_type"))
+    named_by_us = properties.get(NAME_PROPERTY) == image.name
+    return bool(properties.get(CARRIED_PROPERTY)) and named_by_us and not made_by_nova
+
+
+def snapshot_name(image_id: str) -> str:
+    """Return the name in the site of the snapshot that is taken for an image above."""
+    return f"cascade-{image_id}"
 
 
 def is_snapshot(image: Image, server_id: str = "") -> bool:
-    """Whether the site's Nova took it on our command (of that server); a snapshot of a server made of one is not."""
+    """Whether the site's Nova took it on our command (of that server).
+
+    A server rebuilt from one has its properties, and hands them on to what a vendor's shelve or backup makes of it:
+    only the name is not inherited.
+    """
     properties = image.properties
-    ours = properties.get(SNAPSHOT_PROPERTY, "") == properties.get(IMAGE_PROPERTY) and SNAPSHOT_PROPERTY in properties
+    above = properties.get(SNAPSHOT_PROPERTY, "")
+    ours = bool(above) and above == properties.get(IMAGE_PROPERTY) and image.name == snapshot_name(above)
     taken_of = properties.get(SNAPSHOT_SERVER_PROPERTY)
     return ours and taken_of == properties.get("instance_uuid") and server_id in ("", taken_of)
 
@@ -109,6 +123,29 @@ def matching_image(wanted: ImageSpec, found: Iterable[Image]) -> Image | None:
     """
     usable = [image for image in found if _same_content(wanted, image) and _boots_alike(wanted, image)]
     return min(usable, key=lambda image: (not _is_ours(wanted, image), image.created, image.image_id), default=None)
+
+
+def made_image(wanted: ImageSpec, found: Iterable[Image]) -> Image | None:
+    """Return the image we made for the wanted one in a Glance whose hashes cannot be compared with those above."""
+    return next(
+        (
+            image
+            for image in found
+            if image.status == "active"
+            and _is_ours(wanted, image)
+            and (was_carried(image) or is_snapshot(image))
+            and holds(wanted, image)
+            and image.disk_format == wanted.disk_format
+        ),
+        None,
+    )
+
+
+def holds(wanted: ImageSpec, image: Image) -> bool:
+    """Whether an image has the content it was sent: by the hash if Glance uses the same one as above, else by size."""
+    if image.hash_algo == wanted.hash_algo:
+        return image.hash_value == wanted.hash_value
+    return image.size == wanted.size
 
 
 def pools(subnet: SubnetSpec) -> list[dict[str, str]]:

@@ -64,13 +64,28 @@ def unused(groups: Mapping[str, Iterable[Mapping[str, Any]]], used: Iterable[str
 
     ``groups``: group in the site -> its rules; ``used``: groups that ports have.
     """
-    staying: set[str] = set()
-    following = set(used) & groups.keys()
+    return groups.keys() - reached(groups, used)
+
+
+def reached(groups: Mapping[str, Iterable[Mapping[str, Any]]], start: Iterable[str]) -> set[str]:
+    """Return those of ``start`` that are groups of the site, and every group that is named from there."""
+    found: set[str] = set()
+    following = set(start) & groups.keys()
     while following:
-        staying |= following
-        named = {str(rule.get("remote_group_id")) for group in following for rule in groups[group]}
-        following = (named & groups.keys()) - staying
-    return groups.keys() - staying
+        found |= following
+        following = {other for group in following for other in named(groups, group)} - found
+    return found
+
+
+def named(groups: Mapping[str, Iterable[Mapping[str, Any]]], group: str) -> set[str]:
+    """Return the groups of the site that a group's rules name, perhaps itself."""
+    return {str(rule.get("remote_group_id")) for rule in groups[group]} & groups.keys()
+
+
+def next_to_go(going: Iterable[str], groups: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
+    """Return one that no other one names; any of them where they name each other in a ring. ``going`` is not empty."""
+    left = sorted(going)
+    return next((one for one in left if not any(one in named(groups, o) for o in left if o != one)), left[0])
 
 
 def _wanted_key(rule: SecurityGroupRuleSpec, ids: Mapping[str, str]) -> RuleKey:

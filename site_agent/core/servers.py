@@ -23,6 +23,7 @@ class Server:
     created: str  # as Nova writes it; sorts by time
     state: ServerState
     partial: bool = False  # its cell is down: only the id is true
+    flavor: str = ""  # its name; one that we made has its id for a name
 
     @property
     def server_id(self) -> str:
@@ -64,6 +65,7 @@ def read(document: dict[str, Any]) -> Server:
         generation=identity.generation_of(tags),
         created=document.get("created") or "",
         state=state,
+        flavor=(document.get("flavor") or {}).get("original_name") or "",
         partial=state.status == "UNKNOWN" and f"{_STATE}vm_state" not in document,
     )
 

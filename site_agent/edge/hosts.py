@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from site_agent.core.answers import checked
+from proto.errors import FaultCode, Refused, Unavailable
 from site_agent.core.capacity import Provider, effective, used
 from site_agent.edge.cloud import Cloud, Service
 
 # Newer listings of hypervisors ask every host for its uptime (2.88); this one has uuids and costs one query.
 HYPERVISOR_VERSION = "2.53"
+FORBIDDEN, GONE = 403, 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class ProviderName:
 
 
 class Hosts:
-    """What an administrator of the site can see of its hosts."""
+    """What an administrator of the site can see of its hosts: Refused is raised only where the credentials may not."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -42,8 +43,14 @@ class Hosts:
         body = await self._get(Service.PLACEMENT, "/resource_providers")
         return [ProviderName(entry["uuid"], entry["root_provider_uuid"]) for entry in body["resource_providers"]]
 
-    async def provider(self, name: ProviderName) -> Provider:
-        """Return what one provider has, how much of it is used, and its traits."""
+    async def provider(self, name: ProviderName) -> Provider | None:
+        """Return what one provider has, how much of it is used, and its traits; None if it is gone meanwhile."""
+        try:
+            return await self._provider(name)
+        except _Gone:
+            return None
+
+    async def _provider(self, name: ProviderName) -> Provider:
         path = f"/resource_providers/{name.uuid}"
         inventories = await self._get(Service.PLACEMENT, f"{path}/inventories")
         allocations = await self._get(Service.PLACEMENT, f"{path}/allocations")
@@ -61,5 +68,15 @@ class Hosts:
         )
 
     async def _get(self, service: Service, path: str, microversion: str | None = None) -> dict[str, Any]:
-        body: dict[str, Any] = checked(await self._cloud.request(service, "GET", path, microversion=microversion))
+        answer = await self._cloud.request(service, "GET", path, microversion=microversion)
+        if answer.status == FORBIDDEN:
+            raise Refused(FaultCode.REJECTED, answer.message)
+        if not answer.ok:
+            error = _Gone if answer.status == GONE else Unavailable
+            raise error(f"GET {service} {path}: {answer.message}")
+        body: dict[str, Any] = answer.body
         return body
+
+
+class _Gone(Unavailable):
+    """There is no such thing (any more)."""

@@ -10,6 +10,7 @@ from site_agent.core.matching import (
     CARRIED_PROPERTY,
     CARRIER_PROPERTY,
     IMAGE_PROPERTY,
+    NAME_PROPERTY,
     SNAPSHOT_PROPERTY,
     Image,
 )
@@ -45,6 +46,7 @@ class Images:
             IMAGE_PROPERTY: spec.image_id,
             CARRIED_PROPERTY: spec.image_id,
             CARRIER_PROPERTY: carrier,
+            NAME_PROPERTY: spec.name,
             "name": spec.name,
             "disk_format": spec.disk_format,
             "container_format": spec.container_format,

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from proto.errors import FaultCode
+from proto.errors import FaultCode, Refused
 from site_agent.core.answers import Answer, checked
 from site_agent.edge.cloud import Cloud, Service
 
@@ -21,6 +21,14 @@ class Resource:
     tags: frozenset[str]
     created: str
     fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of rules that were to be added, beside those that were."""
+
+    there: set[str] = field(default_factory=set)  # ids of those that the site has, in its own spelling
+    refused: list[tuple[dict[str, Any], Refused]] = field(default_factory=list)
 
 
 class Networks:
@@ -81,25 +89,30 @@ class Networks:
         if answer.status != 404:
             checked(answer, FaultCode.NETWORK)
 
-    async def add_rules(self, rules: list[dict[str, Any]]) -> set[str]:
-        """Add rules to security groups; returns the ids of those that were there, in the site's own spelling."""
-        there: set[str] = set()
+    async def add_rules(self, rules: list[dict[str, Any]]) -> Added:
+        """Add rules to security groups, as many as the site takes."""
+        added = Added()
         for begin in range(0, len(rules), RULES_OF_ONE_CALL):
             some = rules[begin : begin + RULES_OF_ONE_CALL]
-            if (await self._add_rules(some)) is not None:  # all or none: one by one shows which
-                told = [await self._add_rules([rule]) for rule in some]
-                there |= {rule_id for rule_id in told if rule_id}
-        return there
+            if not (await self._post_rules(some)).ok:  # all or none: one by one shows which
+                for rule in some:
+                    await self._add_rule(rule, added)
+        return added
 
-    async def _add_rules(self, rules: list[dict[str, Any]]) -> str | None:
-        """Return None if all were added, else the id of the rule that forbids it."""
-        body = {"security_group_rules": rules}
-        answer = await self._cloud.request(Service.NETWORK, "POST", "/security-group-rules", json=body)
+    async def _add_rule(self, rule: dict[str, Any], added: Added) -> None:
+        answer = await self._post_rules([rule])
         if answer.status == 409 and "RuleExists" in answer.message:
-            found = _ID.search(answer.message)
-            return found.group() if found else ""
-        checked(answer, FaultCode.NETWORK)
-        return None
+            if found := _ID.search(answer.message):
+                added.there.add(found.group())
+            return
+        try:
+            checked(answer, FaultCode.NETWORK)
+        except Refused as refusal:
+            added.refused.append((rule, refusal))
+
+    async def _post_rules(self, rules: list[dict[str, Any]]) -> Answer:
+        body = {"security_group_rules": rules}
+        return await self._cloud.request(Service.NETWORK, "POST", "/security-group-rules", json=body)
 
 
 def made(answer: Answer, kind: str) -> Resource:

@@ -15,20 +15,23 @@ WAY = "resize_"  # begins every task_state of a resize, its revert included
 async def resize(site: Site, command: Command, repeated: bool) -> None:
     """Give the server another flavor, or another host, once; it then waits to be confirmed or reverted.
 
-    Knows its earlier try by the state (resized, or on the way), else by the site's own instance action.
+    Knows its earlier try by the site's own instance action, else by the flavor that a resized server has. What the
+    site's own people resize or migrate is theirs to end: Refused(CONFLICT).
     """
     change = command.change
     if change is None:
         raise Refused(FaultCode.REJECTED, "a resize that does not say to what")
     server = await server_of(site, command)
     action = "resize" if change.flavor else "migrate"
-    if _is_on_its_way(server):
-        site.carried_out(command)
-        return
-    if server.state.vm_state == RESIZED or await began_here(site, command, server, action, repeated):
-        await had_already(site, command, server)
+    if await began_here(site, command, server, action, repeated):
+        await _adopt(site, command, server)
         return
     flavor = await ensure_flavor(site, change.flavor) if change.flavor else ""
+    if server.state.vm_state == RESIZED or _is_on_its_way(server):
+        if not flavor or server.flavor != flavor:
+            raise Refused(FaultCode.CONFLICT, "the site is resizing it itself")
+        await _adopt(site, command, server)
+        return
     site.begin(command)
     await site.servers.act(server.server_id, {"resize": {"flavorRef": flavor}} if flavor else {"migrate": None})
     site.carried_out(command)
@@ -38,13 +41,15 @@ async def confirm_resize(site: Site, command: Command, repeated: bool) -> None:
     """Give up what the server was before.
 
     Knows its earlier try by the state: a server that does not wait for it is confirmed, by us or by the site itself.
+    While Nova confirms it shows no task_state, and it answers a second try with 400: then by the instance action.
     """
     server = await server_of(site, command)
     if server.state.vm_state != RESIZED and server.state.task_state is None:
         await had_already(site, command, server)
         return
-    site.begin(command)
-    await site.servers.act(server.server_id, {"confirmResize": None})
+    if not await began_here(site, command, server, "confirmResize", repeated):
+        site.begin(command)
+        await site.servers.act(server.server_id, {"confirmResize": None})
     site.carried_out(command)
 
 
@@ -66,6 +71,13 @@ async def revert_resize(site: Site, command: Command, repeated: bool) -> None:
     site.begin(command)
     await site.servers.act(server.server_id, {"revertResize": None})
     site.carried_out(command)
+
+
+async def _adopt(site: Site, command: Command, server: Server) -> None:
+    if _is_on_its_way(server):
+        site.carried_out(command)
+    else:
+        await had_already(site, command, server)
 
 
 def _is_on_its_way(server: Server) -> bool:

@@ -4,7 +4,7 @@ import logging
 
 from proto.errors import FaultCode, Refused
 from proto.messages import Command
-from site_agent.core.matching import IMAGE_PROPERTY, SNAPSHOT_PROPERTY, SNAPSHOT_SERVER_PROPERTY
+from site_agent.core.matching import IMAGE_PROPERTY, SNAPSHOT_PROPERTY, SNAPSHOT_SERVER_PROPERTY, snapshot_name
 from site_agent.core.servers import settled
 from site_agent.handlers.find import had_already, server_of
 from site_agent.image_queries import taken
@@ -35,8 +35,7 @@ async def snapshot(site: Site, command: Command, repeated: bool) -> None:
         IMAGE_PROPERTY: command.image_id,
         SNAPSHOT_SERVER_PROPERTY: server.server_id,
     }
-    await site.servers.act(
-        server.server_id, {"createImage": {"name": f"cascade-{command.image_id}", "metadata": metadata}}
-    )
+    body = {"createImage": {"name": snapshot_name(command.image_id), "metadata": metadata}}
+    await site.servers.act(server.server_id, body)
     site.carried_out(command)
     LOG.info("the site takes a snapshot of server %s for image %s", server.server_id, command.image_id)

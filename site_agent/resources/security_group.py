@@ -7,7 +7,16 @@ from typing import Any
 from proto.errors import FaultCode, Refused, Unavailable
 from proto.messages import SecurityGroupSpec
 from site_agent.core import identity
-from site_agent.core.security import remotes, rule_body, rule_differences, site_name, unused
+from site_agent.core.security import (
+    named,
+    next_to_go,
+    reached,
+    remotes,
+    rule_body,
+    rule_differences,
+    site_name,
+    unused,
+)
 from site_agent.edge.networks import Resource, made
 from site_agent.site import Site
 
@@ -65,13 +74,24 @@ async def drop_unused_security_groups(site: Site) -> list[str]:
     """Delete our groups that no port and no rule of a group in use needs; return their ids above. May be repeated.
 
     A boot that is just about to use one finds it gone and makes it anew; one that was faster makes Neutron refuse.
+    Neutron deletes with a group the rules that name it, so those that name others go first, and what a group names that
+    stays after all stays too.
     """
     ours = [group for group in await site.networks.find(KIND) if identity.is_ours(group.fields.get("description"))]
-    going = unused({group.id: group.fields["security_group_rules"] for group in ours}, await _used(site, ours))
-    gone = [group for group in ours if group.id in going and await _deleted(site, group)]
+    rules = {group.id: group.fields["security_group_rules"] for group in ours}
+    going, gone = unused(rules, await _used(site, ours)), set[str]()
+    groups = {group.id: group for group in ours}
+    while going:
+        group_id = next_to_go(going, rules)
+        if await _deleted(site, groups[group_id]):
+            going, gone = going - {group_id}, gone | {group_id}
+            continue
+        going -= reached(rules, [group_id])
+        if named(rules, group_id) & gone:  # two that name each other: it lost a rule and must be made equal anew
+            await site.networks.set_tags(KIND, group_id, [str(groups[group_id].fields["description"])])
     if gone:
         site.shelf.clear()
-    return [identity.uuid_of([str(group.fields["description"])]) for group in gone]
+    return [identity.uuid_of([str(group.fields["description"])]) for group in ours if group.id in gone]
 
 
 def forget_security_groups(site: Site, specs: Iterable[SecurityGroupSpec]) -> None:
@@ -126,9 +146,12 @@ async def _change(site: Site, group: Resource, spec: SecurityGroupSpec, ids: Map
     if lacking := remotes([spec]) - ids.keys():
         raise Refused(FaultCode.NETWORK, f"security group {spec.name} names {min(lacking)}, which was not described")
     missing, surplus = rule_differences(spec, group.fields["security_group_rules"], ids)
-    same = await site.networks.add_rules([rule_body(rule, group.id, ids) for rule in missing])
-    for rule_id in set(surplus) - same:
+    added = await site.networks.add_rules([rule_body(rule, group.id, ids) for rule in missing])
+    for rule_id in set(surplus) - added.there:  # also when some are refused: what was revoked must not stay open
         await site.networks.delete("security-group-rules", rule_id)
+    again = await site.networks.add_rules([rule for rule, _ in added.refused])  # there may be room for them now
+    for _, refusal in again.refused:
+        raise refusal
     if missing or surplus:
         LOG.info("security group %s: %d rules more, %d less", group.id, len(missing), len(surplus))
     changes: dict[str, Any] = {}

@@ -139,7 +139,7 @@ def test_what_is_not_there_yet_is_refused_cleanly(tenant: Tenant, server: dict[s
     body = {"remote_console": {"protocol": "serial", "type": "serial"}}
     answer = tenant.connection.compute.post(f"/servers/{server['id']}/remote-consoles", json=body)
     assert answer.status_code in (400, 409, 501), answer.text
-    assert tenant.action(server["id"], {"rescue": {}}).status_code == 200
+    assert tenant.action(server["id"], {"shelve": None}).status_code == 202
     shown = tenant.wait_status(server["id"], "ACTIVE", CHANGE)
     assert shown["OS-EXT-STS:task_state"] is None
 

@@ -114,6 +114,8 @@ class FakeNova:
     def detach(self, uuid: str) -> None:
         """Detach the card attached last."""
         ports = [port["id"] for port in self.neutron.made.values() if port.get("device_id") == uuid]
+        if not ports:
+            raise Refused("no such card")
         self._act(uuid, "detach_interface", None, POWERED, port_id=ports[-1])
 
     def rescue(self, uuid: str) -> None:

@@ -1,10 +1,12 @@
 """Partial files on a real disk."""
 
+import errno
 import hashlib
 import io
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +83,36 @@ async def test_a_full_disk_is_told_before_and_while_writing(tmp_path: Path) -> N
     assert part.offset == 100
     await part.append(CONTENT[100:])
     assert part.digest() == HASH
+    part.release()
+
+
+class Filling(io.FileIO):
+    """A file on a disk that takes a part of a write, and nothing of the next one."""
+
+    def __init__(self, name: str, room: int) -> None:
+        super().__init__(name, "r+")
+        self.room = room
+
+    def write(self, data: Any) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = super().write(memoryview(data)[: self.room])
+        self.room -= taken
+        return taken
+
+
+async def test_a_write_that_is_short_is_no_write(tmp_path: Path) -> None:
+    part = await Spool(tmp_path).open("sha512", HASH, len(CONTENT))
+    path = tmp_path / f"{HASH}.part"
+    held, part._file = part._file, Filling(str(path), 150)  # type: ignore[assignment]
+    await part.append(CONTENT[:100])
+    with pytest.raises(Unavailable, match="no space left"):
+        await part.append(CONTENT[100:200])
+    assert (part.offset, path.stat().st_size) == (100, 100)
+    part._file.close()
+    part._file = held
+    await part.append(CONTENT[100:])
+    assert part.digest() == HASH and part.reader().read() == CONTENT
     part.release()
 
 

@@ -51,6 +51,20 @@ def test_what_is_no_command_is_put_aside() -> None:
     play(story)
 
 
+def test_a_verb_of_a_newer_bridge_is_refused_and_told() -> None:
+    async def story(world: World) -> None:
+        world.run_agent()
+        body = {**msgspec.to_builtins(world.command(Verb.STOP, 2)), "verb": "shelve"}
+        data = msgspec.msgpack.encode({"v": 1, "kind": "Command", "body": body})
+        await world.bridge.publish(subjects.command(PARIS, Lane.NORMAL, UUID), data)
+        await asyncio.sleep(1)
+        [told] = world.observations()
+        assert (told.outcome, told.generation, told.fault.code) == (Outcome.REFUSED, 2, FaultCode.UNSUPPORTED)
+        assert (world.pending(), world.dead()) == (0, [])
+
+    play(story)
+
+
 def test_a_command_of_an_earlier_life_of_the_site_is_dropped_and_of_a_later_one_kept() -> None:
     async def story(world: World) -> None:
         world.run_agent()

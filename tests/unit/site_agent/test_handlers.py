@@ -8,15 +8,18 @@ import pytest
 
 from proto import operations
 from proto.errors import Expired, FaultCode, Refused, Unavailable
+from proto.messages import ChangeSpec, Command
 from proto.operations import Mode, Verb
 from site_agent import handlers
 from site_agent.core.answers import Answer
 from site_agent.handlers.create import create
 from site_agent.handlers.delete import delete
+from site_agent.handlers.interface import LETTING_GO, attach_interface, detach_interface
 from site_agent.handlers.power import power
 from site_agent.handlers.reboot import reboot
+from site_agent.handlers.resize import confirm_resize, resize
 from tests.fakes.cloud_nova import SiteServer
-from tests.unit.site_agent.world import UUID, World, card, play, server_spec
+from tests.unit.site_agent.world import FLAVOR, NETWORK, UUID, World, card, play, server_spec
 
 IN_USE = Answer(409, {"conflictingRequest": {"message": "Port x is still in use."}})
 
@@ -288,6 +291,119 @@ def test_a_reboot_by_the_vendor_is_not_ours() -> None:
         world.restart()
         await reboot(world.site, world.command(Verb.REBOOT, 2), True)
         assert len(server.actions) == 2
+
+    play(story)
+
+
+LARGE = msgspec.structs.replace(FLAVOR, version=4, vcpus=4)
+
+
+def test_a_resize_by_the_vendor_is_not_ours() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        world.cloud.nova.touch(server, vm_state="resized")
+        for change in (ChangeSpec(flavor=LARGE), ChangeSpec()):
+            error = await refusal(resize(world.site, world.command(Verb.RESIZE, 2, change=change), False))
+            assert (error.code, error.message) == (FaultCode.CONFLICT, "the site is resizing it itself")
+        world.cloud.nova.touch(server, vm_state="active", task_state="resize_migrating")
+        await refusal(resize(world.site, world.command(Verb.RESIZE, 2, change=ChangeSpec(flavor=LARGE)), False))
+        server.body["flavorRef"] = "cascade-42-v4"
+        world.cloud.nova.touch(server, vm_state="resized", task_state=None)
+        await resize(world.site, world.command(Verb.RESIZE, 2, change=ChangeSpec(flavor=LARGE)), False)
+        assert world.site.memory.generations[UUID] == 2 and server.actions == []
+
+    play(story)
+
+
+def test_a_confirm_on_its_way_is_not_sent_again() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        await resize(world.site, world.command(Verb.RESIZE, 2, change=ChangeSpec(flavor=LARGE)), False)
+        await asyncio.sleep(5)
+        world.cloud.nova.step_time = 60.0
+        command = world.command(Verb.CONFIRM_RESIZE, 3)
+        world.cloud.trouble("POST compute /servers/srv-1/action", done=True)
+        with pytest.raises(Unavailable):
+            await confirm_resize(world.site, command, False)
+        await confirm_resize(world.site, command, True)  # the site shows it as resized still, without a task
+        await confirm_resize(world.site, command, False)
+        assert [action["action"] for action in server.actions] == ["confirmResize", "resize"]
+
+    play(story)
+
+
+def attaching(world: World, **fields: Any) -> Command:
+    """A command that plugs one more card in."""
+    return world.command(Verb.ATTACH_INTERFACE, 2, change=ChangeSpec(port=card(2), networks=[NETWORK]), **fields)
+
+
+def test_an_expired_attach_makes_nothing_unless_its_card_is_plugged() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        late = world.time.time() - 1
+        with pytest.raises(Expired):
+            await attach_interface(world.site, attaching(world, not_after=late), True)
+        assert len(world.cloud.neutron.things["ports"]) == 1
+        await attach_interface(world.site, attaching(world), False)
+        world.restart()
+        await attach_interface(world.site, attaching(world, not_after=late), True)
+        assert world.observations()[-1].generation == 2 and len(server.ports) == 2
+
+    play(story)
+
+
+def test_an_attach_that_expired_after_it_made_its_port_leaves_none() -> None:
+    async def story(world: World) -> None:
+        await running(world)
+        command = attaching(world, not_after=world.time.time() + 5)
+        world.cloud.trouble("POST compute /servers/srv-1/os-interface")
+        with pytest.raises(Unavailable):
+            await attach_interface(world.site, command, False)
+        assert len(world.cloud.neutron.things["ports"]) == 2
+        await asyncio.sleep(10)
+        with pytest.raises(Expired):
+            await attach_interface(world.site, command, True)
+        assert len(world.cloud.neutron.things["ports"]) == 1
+
+    play(story)
+
+
+def test_a_port_in_use_because_it_is_being_plugged_stays() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        real, posts = world.cloud.nova.answer, []
+
+        def answer(method: str, path: str, params: Any, body: Any) -> Answer:
+            result = real(method, path, params, body)
+            if (method, path.rpartition("/")[2]) == ("POST", "os-interface"):
+                posts.append(path)
+                return Answer(400, IN_USE.body)  # the first try, whose answer was lost, is done just before
+            return result
+
+        world.cloud.nova.answer = answer  # type: ignore[method-assign]
+        await attach_interface(world.site, attaching(world), True)
+        assert len(posts) == 1 and len(server.ports) == len(world.cloud.neutron.things["ports"]) == 2
+
+    play(story)
+
+
+def test_a_card_that_the_guest_keeps_is_told_in_the_end() -> None:
+    async def story(world: World) -> None:
+        await running(world)
+        await attach_interface(world.site, attaching(world), False)
+        command = world.command(Verb.DETACH_INTERFACE, 3, change=ChangeSpec(port=card(2)))
+        world.cloud.trouble("DELETE compute /servers/srv-1/os-interface", Answer(202), times=10**9)
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await detach_interface(world.site, command, False)
+            await asyncio.sleep(LETTING_GO - 1)
+        error = await refusal(detach_interface(world.site, command, True))
+        assert (error.code, error.message) == (FaultCode.CONFLICT, "the guest does not let go of the card")
+        world.cloud.troubles.clear()
+        with pytest.raises(Unavailable):  # a later command has its own time
+            await detach_interface(world.site, command, False)
+        await detach_interface(world.site, command, True)
+        assert len(world.cloud.neutron.things["ports"]) == 1
 
     play(story)
 

@@ -126,6 +126,64 @@ def test_a_rule_the_site_spells_otherwise_stays() -> None:
     play(story)
 
 
+FULL = Answer(409, {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for: rules", "detail": ""}})
+
+
+def test_a_revoked_rule_goes_though_the_site_refuses_another() -> None:
+    async def story(world: World) -> None:
+        await ensure_security_groups(world.site, [WEB, DB])
+        world.cloud.trouble("POST network /security-group-rules", FULL, times=99)
+        office = msgspec.structs.replace(SSH, remote_ip_prefix="10.0.0.0/8")
+        stricter = msgspec.structs.replace(WEB, revision=4, rules=[office, EGRESS])
+        with pytest.raises(Refused, match="Quota"):
+            await ensure_security_groups(world.site, [stricter, DB])
+        assert rules(world, "web") == {("egress", "IPv4", None, None)}
+        assert "cascade-revision:4" not in groups(world)["web"]["tags"]
+        world.cloud.troubles.clear()
+        await ensure_security_groups(world.site, [stricter, DB])
+        assert len(groups(world)["web"]["security_group_rules"]) == 2
+
+    play(story)
+
+
+def test_rules_that_are_refused_while_others_take_the_room_are_tried_once_more() -> None:
+    async def story(world: World) -> None:
+        await ensure_security_groups(world.site, [WEB, DB])
+        world.cloud.trouble("POST network /security-group-rules", FULL, times=2)
+        office = msgspec.structs.replace(SSH, remote_ip_prefix="10.0.0.0/8")
+        await ensure_security_groups(world.site, [msgspec.structs.replace(WEB, revision=4, rules=[office]), DB])
+        assert [rule["remote_ip_prefix"] for rule in groups(world)["web"]["security_group_rules"]] == ["10.0.0.0/8"]
+
+    play(story)
+
+
+@pytest.mark.parametrize("named", [[], ["user"]])  # they name each other, or not
+def test_a_group_in_use_all_the_same_keeps_what_its_rules_name(named: list[str]) -> None:
+    async def story(world: World) -> None:
+        balancer = SecurityGroupSpec("lb", "lb", "project-1", 1, [from_group(group) for group in named])
+        user = SecurityGroupSpec("user", "user", "project-1", 1, [from_group("lb")])
+        ids = await ensure_security_groups(world.site, [balancer, user])
+        neutron, on_one = world.cloud.neutron, world.cloud.neutron._on_one
+
+        def deleting(method: str, kind: str, rest: list[str], body: Any) -> Answer:
+            if (method, kind) != ("DELETE", "security-groups"):
+                return on_one(method, kind, rest, body)
+            neutron.things["ports"]["p"] = {"security_groups": [ids["user"]], "project_id": neutron.project_id}
+            answer = on_one(method, kind, rest, body)
+            for group in neutron.things["security-groups"].values() if answer.ok else ():  # as its database does
+                left = [rule for rule in group["security_group_rules"] if rule["remote_group_id"] != rest[0]]
+                group["security_group_rules"] = left
+            return answer
+
+        neutron._on_one = deleting  # type: ignore[method-assign]  # a boot's port comes just before the first delete
+        await drop_unused_security_groups(world.site)
+        world.restart()
+        await ensure_security_groups(world.site, [balancer, user])
+        assert rules(world, "user") == {("ingress", "IPv4", None, "lb")}
+
+    play(story)
+
+
 def test_a_port_has_its_groups_and_they_leave_with_it() -> None:
     async def story(world: World) -> None:
         await ensure_port(world.site, UUID, CARD, NETWORK, [WEB, DB])

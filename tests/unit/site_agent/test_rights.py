@@ -1,6 +1,7 @@
 """The table of rights, its page, and what `cascade-agent check` makes of a site."""
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 
@@ -93,6 +94,21 @@ def test_what_a_check_made_is_gone() -> None:
     findings = asyncio.run(story())
     assert {finding.verdict for finding in findings} == {Verdict.WORKS}, findings
     assert "cascade-check" not in repr(vars(cloud.neutron)) and not cloud.glance.images
+
+
+@pytest.mark.parametrize(("algorithm", "told"), [("sha256", "hashes by sha256"), ("", "keeps no hash")])
+def test_a_glance_whose_hashes_do_not_compare_is_told(algorithm: str, told: str) -> None:
+    cloud = FakeCloud()
+    fill = cloud.glance.fill
+
+    def filled(image_id: str, content: bytes) -> None:
+        fill(image_id, content)
+        digest = hashlib.new(algorithm, content).hexdigest() if algorithm else None
+        cloud.glance.images[image_id] |= {"os_hash_algo": algorithm or None, "os_hash_value": digest}
+
+    cloud.glance.fill = filled  # type: ignore[method-assign]
+    first, _ = asyncio.run(image.images(cloud))
+    assert first.verdict is Verdict.DEGRADED and told in first.found and "carried once" in first.found
 
 
 def test_the_findings_as_text() -> None:
