@@ -96,6 +96,8 @@ class Cards:
         if port is not None:
             if all(port.get(key) == value for key, value in wanted.items()):
                 return port
+            if not port.get("dns_name"):
+                wanted |= await self._dns_name(instance)
             if marks:
                 wanted["binding:profile"] = {**(port.get("binding:profile") or {}), **marks}
             return await self._neutron.update_port(port["id"], wanted)
@@ -105,14 +107,18 @@ class Cards:
         fields["binding:profile"] = {translate.CREATED_MARK: True, **(marks or {})}
         if request.get("address"):
             fields["fixed_ips"] = [{"ip_address": str(request["address"])}]
-        if instance.get("hostname") and await self._neutron.has("dns-integration"):
-            fields["dns_name"] = instance["hostname"]
+        fields |= await self._dns_name(instance)
         groups = await self._neutron.security_group_ids(instance["project_id"], rpc.args.get("security_groups") or [])
         if groups is not None:
             fields["security_groups"] = groups
         network = await self._neutron.network(request["network_id"])
         await self._reservations(*network)  # first: a network's last addresses would go to ports that cannot boot
         return await self._neutron.create_port(request["network_id"], fields)
+
+    async def _dns_name(self, instance: dict[str, Any]) -> dict[str, str]:
+        """Return the field that lets Neutron's DNS know the guest, where there is one (Nova 34, network/neutron.py)."""
+        named = instance.get("hostname") and await self._neutron.has("dns-integration")
+        return {"dns_name": str(instance["hostname"])} if named else {}
 
     async def _requests(self, rpc: Rpc, instance: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the requested cards; none named means Nova's choice (Nova 34, network/neutron.py)."""

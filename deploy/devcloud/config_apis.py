@@ -94,6 +94,7 @@ def neutron(site: Site, venv: str) -> Config:
     return {
         "DEFAULT": defaults(
             core_plugin="ml2",
+            dns_domain="example.org.",  # with its default Neutron forgets every dns_name
             service_plugins="router",
             transport_url=site.transport_url,
             auth_strategy="keystone",
@@ -130,7 +131,7 @@ def ml2(site: Site) -> Config:
             "type_drivers": "local,flat,vlan,vxlan",
             site.release.network_types: "vxlan",
             "mechanism_drivers": mechanism_driver(site),
-            "extension_drivers": "port_security",
+            "extension_drivers": "port_security,dns",
         },
         "ml2_type_vxlan": {"vni_ranges": "1:100000"},
         "ml2_type_flat": {"flat_networks": "*"},

@@ -64,6 +64,8 @@ def test_fields_are_equal(tenant: Tenant, sites: dict[str, User], net: Net, serv
     addresses = {ip["ip_address"] for ip in above[mac]["fixed_ips"]}
     assert addresses == {ip["ip_address"] for ip in there[mac]["fixed_ips"]} and len(addresses) == 3
     assert above[mac]["status"] == there[mac]["status"] == "ACTIVE"
+    hostname = tenant.server(server)["OS-EXT-SRV-ATTR:hostname"]
+    assert above[mac]["dns_name"] == there[mac]["dns_name"] == hostname
     names = {below(site, "security-groups", g["id"])["id"]: g["id"] for g in (net.web, net.peer)}
     assert [names[group_id] for group_id in there[mac]["security_groups"]] == above[mac]["security_groups"]
     for one in (net.web, net.peer):
