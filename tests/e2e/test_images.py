@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from deploy.demo.stack import Stack
@@ -72,9 +74,55 @@ def test_an_image_deleted_during_its_transfer_ends_the_boot_and_leaves_nothing(
     finally:
         stack.cascade("site", "set", "oslo", "--image-rate", "0")
     assert "deleted above" in server["fault"]["message"]
-    assert carried(sites["oslo"], image) == [] and tagged(sites["oslo"], uuid) == []
-    assert list(stack.directory.glob("spool-oslo/*.part")) == []
+    check_nothing_left(stack, sites["oslo"], image, uuid)
     tenant.delete(uuid)
+
+
+def test_an_image_that_is_not_what_its_hash_says_never_reaches_a_site(
+    stack: Stack, tenant: Tenant, sites: dict[str, User]
+) -> None:
+    image = make_image(tenant, "e2e-tampered", os.urandom(2 * MIB))
+    with (stack.state / "clouds" / "top" / "data" / "glance" / "file" / image).open("r+b") as stored:
+        stored.write(b"somebody changed it")
+    uuid = tenant.boot("e2e-tampered", "az-oslo", imageRef=image)
+    fault = tenant.wait_status(uuid, "ERROR")["fault"]["message"]
+    print(fault)
+    assert image in fault and "another hash" in fault
+    check_nothing_left(stack, sites["oslo"], image, uuid)
+    tenant.delete(uuid)
+    remove_image(tenant, image)
+
+
+def test_a_full_glance_refuses_in_its_own_words(stack: Stack, tenant: Tenant, sites: dict[str, User]) -> None:
+    image = make_image(tenant, "e2e-too-much", os.urandom(3 * MIB))
+    with full_glance(stack, "oslo"):
+        uuid = tenant.boot("e2e-too-much", "az-oslo", imageRef=image)
+        fault = tenant.wait_status(uuid, "ERROR")["fault"]["message"]
+    print(fault)
+    assert "uota" in fault or "too large" in fault.lower()
+    check_nothing_left(stack, sites["oslo"], image, uuid)
+    tenant.delete(uuid)
+    remove_image(tenant, image)
+
+
+@contextmanager
+def full_glance(stack: Stack, site: str) -> Iterator[None]:
+    """Let the site's Glance take no more than 1 MiB of a user."""
+    (conf,) = (stack.state / "clouds" / site / "etc").rglob("glance-api.conf")
+    before = conf.read_text()
+    conf.write_text(before.replace("[DEFAULT]", "[DEFAULT]\nuser_storage_quota = 1MB", 1))
+    stack.devcloud("restart", site, "glance")
+    try:
+        yield
+    finally:
+        conf.write_text(before)
+        stack.devcloud("restart", site, "glance")
+
+
+def check_nothing_left(stack: Stack, site: User, image: str, uuid: str) -> None:
+    """Neither image nor server nor a part of a file is left in a site."""
+    assert carried(site, image) == [] and tagged(site, uuid) == []
+    assert list(stack.directory.glob("spool-oslo/*.part")) == []
 
 
 def make_image(tenant: Tenant, name: str, content: bytes, **fields: Any) -> str:
