@@ -60,10 +60,11 @@ def seen(record: FlavorVersion | None, flavor: FlavorSpec) -> FlavorVersion:
     known = record or FlavorVersion(0, "")
     if known.version and known.digest == content:
         number, past = known.version, known.past
-    elif not known.version and content in known.past:  # only boots have brought it so far
-        number, past = known.past[content], known.past
     else:
-        number = _last(known) + 1
+        # A boot may have brought this content before the look above did: then it has its number. A content that
+        # comes back gets a new one, as versions count up.
+        brought = known.past.get(content, 0)
+        number = brought if brought > known.version else _last(known) + 1
         past = _remembering(known.past, known.digest, known.version) if known.version else known.past
     return FlavorVersion(
         version=number,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.flavor_digest import digest
+from bridge.core.flavor_digest import digest, numbered, seen
 from tests.fakes.messages import FLAVOR
 
 CONTENT = {"vcpus": 3, "ram": 1, "disk": 1, "ephemeral": 1, "swap": 1, "extra_specs": {"hw:cpu_policy": "dedicated"}}
@@ -40,3 +40,17 @@ def test_moving_an_amount_from_one_field_to_another_changes_it() -> None:
 def test_it_is_the_same_in_every_release() -> None:
     """Stored in etcd: another digest would make a new version of every flavor."""
     assert digest(FLAVOR) == "0a05ee96e9bde1c1593185547068f9a2b0f494d5496f69c8b6e16d5aaff5964b"
+
+
+def test_what_a_boot_brought_before_the_look_above_keeps_its_number() -> None:
+    larger = msgspec.structs.replace(FLAVOR, vcpus=8)
+    first = seen(None, FLAVOR)
+    record, number = numbered(first, digest(larger))
+    following = seen(record, larger)
+    assert (first.version, number, following.version) == (1, 2, 2)
+    assert numbered(following, digest(FLAVOR)) == (following, 1)  # a boot that was under way during the change
+
+
+def test_a_content_that_comes_back_counts_up() -> None:
+    larger = msgspec.structs.replace(FLAVOR, vcpus=8)
+    assert seen(seen(seen(None, FLAVOR), larger), FLAVOR).version == 3
