@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import uuid as uuids
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from proto.errors import Misconfigured
 from tests.e2e.clouds import Tenant, User, eventually
 from tests.e2e.conftest import tagged
 
+CHANGED = f"e2e-change-{uuids.uuid4().hex[:8]}"  # of its own in every run: a former content keeps its number
 COLLECTED = 60.0  # s; what was pushed a moment ago is not collected in the same round
 AHEAD = 20.0  # s until a change above is in the sites
 MEASURED = 100.0  # s until a change of capacity is told above: the agent reads Placement once a minute
@@ -93,17 +95,17 @@ def test_private_flavor_is_there_before_anybody_boots_it(
 def test_new_version_for_new_servers_and_old_ones_keep_theirs(
     stack: Stack, tenant: Tenant, flavors: Flavors, sites: dict[str, User]
 ) -> None:
-    flavors.create("e2e-change")
-    flavors.specify("e2e-change", "512")
-    old = {site: tenant.boot("e2e-old", f"az-{site}", flavorRef="e2e-change") for site in SITES}
+    flavors.create(CHANGED)
+    flavors.specify(CHANGED, "512")
+    old = {site: tenant.boot("e2e-old", f"az-{site}", flavorRef=CHANGED) for site in SITES}
     for uuid in old.values():
         tenant.wait_status(uuid, "ACTIVE")
     before = {site: _flavor_of(sites[site], old[site]) for site in SITES}
 
-    flavors.specify("e2e-change", "1024")
-    flavors.delete("e2e-change")
-    flavors.create("e2e-change", vcpus=2)
-    new = {site: tenant.boot("e2e-new", f"az-{site}", flavorRef="e2e-change") for site in SITES}
+    flavors.specify(CHANGED, "1024")
+    flavors.delete(CHANGED)
+    flavors.create(CHANGED, vcpus=2)
+    new = {site: tenant.boot("e2e-new", f"az-{site}", flavorRef=CHANGED) for site in SITES}
     for site, uuid in new.items():
         tenant.wait_status(uuid, "ACTIVE")
         shown = _flavor_of(sites[site], uuid)
@@ -112,7 +114,7 @@ def test_new_version_for_new_servers_and_old_ones_keep_theirs(
         assert _flavor_of(sites[site], old[site]) == before[site]
         assert before[site]["vcpus"] == 1 and before[site]["extra_specs"] == {SPEC: "512"}
 
-    eventually(lambda: _current(stack, "e2e-change"), AHEAD, "not current")
+    eventually(lambda: _current(stack, CHANGED), AHEAD, "not current")
     kept = {
         site: {before[site]["original_name"], _flavor_of(sites[site], new[site])["original_name"]} for site in SITES
     }
@@ -126,7 +128,7 @@ def test_new_version_for_new_servers_and_old_ones_keep_theirs(
 def _collected(stack: Stack, sites: dict[str, User]) -> dict[str, set[str]]:
     """Have unused versions collected, and return those that each site holds then."""
     stack.cascade("flavor", "sync")
-    return {site: {one["id"] for one in _copies(sites[site], "e2e-change").values()} for site in SITES}
+    return {site: {one["id"] for one in _copies(sites[site], CHANGED).values()} for site in SITES}
 
 
 def test_many_changes_end_at_the_right_version(stack: Stack, flavors: Flavors, sites: dict[str, User]) -> None:
