@@ -24,7 +24,6 @@ LOG = logging.getLogger(__name__)
 EVENT = BY_METHOD["build_and_run_instance"].event
 BUILDING = "building"
 UNCLAIMED = ("scheduling", None)  # task_states in which a build reaches a host
-FAULT_MESSAGE_LENGTH = 255  # Nova's column
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ class Boot:
 
     async def keep_in_error(self, rpc: Rpc, fault: Fault) -> None:
         """End a boot that the site may have begun: ERROR, but on our host, so that its delete reaches the site."""
-        await self._show_fault(rpc, fault)
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
         try:
             changes = {"vm_state": "error", "task_state": None}
             await self._conductor.save_instance(rpc.context, rpc.uuid, changes, BUILD_TASK_STATES)
@@ -144,7 +143,7 @@ class Boot:
         await self._conductor.event_finish(rpc.context, rpc.uuid, EVENT, rpc.host, error=fault.message)
 
     async def _end_in_error(self, rpc: Rpc, fault: Fault) -> None:
-        await self._show_fault(rpc, fault)
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
         await self._cards.release(rpc.uuid)
         await self._conductor.delete_vifs(rpc.context, rpc.uuid)
         await self._conductor.save_info_cache(rpc.context, rpc.uuid, [])
@@ -176,11 +175,6 @@ class Boot:
             request_spec=args.get("request_spec"),
             host_lists=[args["host_list"]],
         )
-
-    async def _show_fault(self, rpc: Rpc, fault: Fault) -> None:
-        message = fault.message[:FAULT_MESSAGE_LENGTH]
-        details = f"site {self._site}: {fault.code}: {fault.message}"
-        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, 500, message, details)
 
     def _resealed(self, secrets: Sealed | None) -> Sealed | None:
         return None if secrets is None else self._site_key.seal(self._bridge_key.open(secrets))

@@ -55,7 +55,7 @@ class Interfaces:
         port = await self._port(rpc)
         if port is not None:
             await self._neutron.release([port])
-        await self._show(rpc, fault)
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
 
     async def detach(self, rpc: Rpc) -> ChangeSpec:
         """Return the port that the site must unplug; one that is gone above may still be there."""
@@ -73,7 +73,7 @@ class Interfaces:
 
     async def not_detached(self, rpc: Rpc, fault: Fault) -> None:
         """The card stays."""
-        await self._show(rpc, fault)
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
 
     async def _port(self, rpc: Rpc) -> Port | None:
         """Return the port of this RPC if it is bound or made already."""
@@ -94,7 +94,3 @@ class Interfaces:
         if not free:
             raise Refused(FaultCode.NETWORK, "the project has no network to attach")
         return str(free[0])
-
-    async def _show(self, rpc: Rpc, fault: Fault) -> None:
-        details = f"{fault.code}: {fault.message}"
-        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, 500, fault.message[:255], details)

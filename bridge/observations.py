@@ -230,8 +230,7 @@ class Observations:
         context = request_context(record.pending.request_id, None, None, is_admin=True)
         flight = self._flight_of(record)
         host = flight.rpc.host if flight is not None else self._site
-        details = f"site {self._site}: {fault.code}: {fault.message}"
-        await self._conductor.create_fault(context, record.uuid, host, 500, fault.message[:255], details)
+        await self._conductor.create_fault(context, record.uuid, host, fault)
         await self._save(reduction, reduction.changes)
         await self._instances.put(planner.settled(record))
         await self._conductor.event_finish(context, record.uuid, row.event, error=fault.message)

@@ -299,9 +299,7 @@ class Operations:
         if row is not None and row.refusal_leaves is Leaves.ERROR:
             changes["vm_state"] = "error"
         try:
-            await self._conductor.create_fault(
-                rpc.context, rpc.uuid, rpc.host, 500, fault.message[:255], f"{fault.code}: {fault.message}"
-            )
+            await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
             await self._conductor.save_instance(rpc.context, rpc.uuid, changes, row.begun if row else None)
         except Stale as error:
             LOG.info("%s is not shown as refused: %s", rpc.method, error)

@@ -62,7 +62,7 @@ class Resizing:
         await self._migration(rpc, {"status": "error"})
         await self._save(rpc, resizing.failed(await self._instance(rpc)), PREPARED, resizing.MIGRATING)
         await self._conductor.drop_migration_context(rpc.context, rpc.uuid)
-        await self._show(rpc, fault)
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
 
     async def confirm(self, rpc: Rpc, server: ServerState | None) -> None:
         """The old server is given up; without a server seen (a delete waits for this) it is as it was last shown."""
@@ -79,7 +79,7 @@ class Resizing:
     async def not_confirmed(self, rpc: Rpc, fault: Fault) -> None:
         """The site refused: it still waits, and its tenant may try again."""
         await self._migration(rpc, {"status": "finished"})
-        await self._show(rpc, fault)
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
 
     async def revert(self, rpc: Rpc, server: ServerState) -> None:
         """The server has its old flavor again."""
@@ -96,7 +96,7 @@ class Resizing:
         if fault.code is not FaultCode.CONFLICT:
             await self._migration(rpc, {"status": "finished"})
             await self._save(rpc, {"task_state": None}, REVERTING)
-            await self._show(rpc, fault)
+            await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
             return
         instance = await self._instance(rpc)
         await self._migration(rpc, {"status": "confirmed"})
@@ -104,7 +104,7 @@ class Resizing:
         vm_state = "stopped" if instance["power_state"] == resizing.SHUTDOWN else "active"
         await self._save(rpc, resizing.confirmed(instance, vm_state, instance["power_state"]), REVERTING)
         await self._conductor.drop_migration_context(rpc.context, rpc.uuid)
-        await self._show(rpc, fault)
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
 
     async def abandon(self, rpc: Rpc) -> None:
         """A delete came first: nothing of the migration may stay."""
@@ -127,7 +127,3 @@ class Resizing:
             if error.deleting:
                 raise  # nothing of the migration may stay
             LOG.info("%s is not saved, an earlier try did: %s", rpc.method, error)
-
-    async def _show(self, rpc: Rpc, fault: Fault) -> None:
-        details = f"{fault.code}: {fault.message}"
-        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, 500, fault.message[:255], details)

@@ -68,8 +68,7 @@ class Snapshots:
     async def fail(self, rpc: Rpc, fault: Fault) -> None:
         """Leave no image and no task, as Nova's own host does, and say why."""
         await self.discard(rpc)
-        details = f"{fault.code}: {fault.message}"
-        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, 500, fault.message[:255], details)
+        await self._conductor.create_fault(rpc.context, rpc.uuid, rpc.host, fault)
         await self._show(rpc, {"task_state": None})
 
     async def discard(self, rpc: Rpc) -> None:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from proto import tracing
-from proto.errors import Expired
+from proto.errors import Expired, FaultCode, Malformed, Refused
 from proto.jetstream import JetStream
-from proto.messages import Bundle, Command
+from proto.messages import Bundle, Command, Sealed, ServerSecrets
 from proto.sealing import PrivateKey
 from proto.transfer import Transfers
 from site_agent.core.clock import SiteClock
@@ -65,6 +65,13 @@ class Site:
         """Raise Expired if the command must not begin any more; call right before the first thing it changes."""
         if command.not_after is not None and time.time() > command.not_after:
             raise Expired(f"{command.verb} came {time.time() - command.not_after:.0f} s after it expired")
+
+    def opened(self, secrets: Sealed | None) -> ServerSecrets:
+        """Return what was sealed to this site; Refused if it was sealed to a former key of the site."""
+        try:
+            return self.key.open(secrets) if secrets else ServerSecrets()
+        except Malformed as error:
+            raise Refused(FaultCode.REJECTED, f"{error}; was the site enrolled anew?") from error
 
     def carried_out(self, command: Command) -> None:
         """The site accepted the command; the observer tells what comes of it."""

@@ -24,6 +24,7 @@ from bridge.edge.nova_conductor_rpc import (
 )
 from bridge.edge.nova_objects import at_our_versions, parse_timestamp, primitive, unwrap
 from proto.errors import Unavailable
+from proto.messages import Fault
 
 __all__ = [
     "InstanceGone",
@@ -244,9 +245,9 @@ class NovaConductor:
         """Record an action that began below; its events need the same context."""
         await self._rpc.of_class(context, "InstanceAction", "action_start", uuid, action, want_result=False)
 
-    async def create_fault(self, context: Context, uuid: str, host: str, code: int, message: str, details: str) -> None:
+    async def create_fault(self, context: Context, uuid: str, host: str, fault: Fault) -> None:
         """Show a fault; the API shows the newest one, and only while the instance is in ERROR or deleted."""
-        await self._rpc.of_object(context, nova_objects.fault(uuid, host, code, message, details), "create")
+        await self._rpc.of_object(context, nova_objects.fault(uuid, host, fault), "create")
 
     async def save_info_cache(self, context: Context, uuid: str, network_info: list[dict[str, Any]]) -> None:
         """Replace the instance's addresses above."""

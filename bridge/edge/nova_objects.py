@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from proto.errors import Malformed
+from proto.messages import Fault
 
 Primitive = dict[str, Any]
 
@@ -107,9 +108,15 @@ def compute_node(fields: Mapping[str, Any]) -> Primitive:
     return primitive("ComputeNode", data, (field for field in data if field != "id"))
 
 
-def fault(uuid: str, host: str, code: int, message: str, details: str) -> Primitive:
+def fault(uuid: str, host: str, shown: Fault) -> Primitive:
     """Return the InstanceFault that ``openstack server show`` displays; only admins see the details."""
-    data = {"instance_uuid": uuid, "host": host, "code": code, "message": message[:_MAX_MESSAGE], "details": details}
+    data = {
+        "instance_uuid": uuid,
+        "host": host,
+        "code": 500,
+        "message": shown.message[:_MAX_MESSAGE],
+        "details": f"{host}: {shown.code}: {shown.message}",
+    }
     return primitive("InstanceFault", data)
 
 

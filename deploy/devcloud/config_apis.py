@@ -131,7 +131,7 @@ def ml2(site: Site) -> Config:
             "type_drivers": "local,flat,vlan,vxlan",
             site.release.network_types: "vxlan",
             "mechanism_drivers": mechanism_driver(site),
-            "extension_drivers": "port_security,dns",
+            "extension_drivers": site.release.network_extensions,
         },
         "ml2_type_vxlan": {"vni_ranges": "1:100000"},
         "ml2_type_flat": {"flat_networks": "*"},

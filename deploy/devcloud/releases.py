@@ -19,6 +19,7 @@ class Release:
     applications: Mapping[str, str]  # API service -> what uwsgi loads: module, or module:factory()
     programs: Mapping[str, str] = field(default_factory=dict)  # API service -> console script
     network_types: str = "project_network_types"  # the option of [ml2]
+    network_extensions: str = "port_security,dns"  # ML2's, beyond those every Neutron has
     has_cinder: bool = True
     packages: Mapping[str, str] = field(default_factory=dict)  # Debian package -> file, beyond those of every cloud
 
@@ -57,6 +58,7 @@ ZED = Release(
     # Their notifications run in green threads, which nothing but their own eventlet servers switches to.
     programs={"neutron": "neutron-server", "nova-api": "nova-api-os-compute"},
     network_types="tenant_network_types",
+    network_extensions="port_security",  # a site that keeps no DNS names stays tested
     has_cinder=False,
     packages=COMPILER,  # netifaces has no wheel for Python 3.11
 )

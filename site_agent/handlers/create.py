@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from proto import codec, failpoints, subjects
-from proto.errors import CascadeError, FaultCode, Malformed, Refused, Unavailable
+from proto.errors import CascadeError, FaultCode, Refused, Unavailable
 from proto.messages import Ask, Command, Reply, ServerSecrets, ServerSpec
 from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
 from site_agent.resources import flavor, image, keypair, network
@@ -34,7 +34,7 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
     if repeated:
         await site.servers.all_cells_answer()
     site.begin(command)
-    secrets = _opened(site, spec)
+    secrets = site.opened(spec.secrets)
     refuse_what_cannot_be_made(spec, secrets)
     server_id = await _made(site, command, spec, secrets)
     site.memory.know(command.uuid, server_id)
@@ -109,13 +109,6 @@ async def _wanted(site: Site, command: Command) -> bool:
     except Unavailable:
         return True
     return reply.fault is not None or bool(reply.text)
-
-
-def _opened(site: Site, spec: ServerSpec) -> ServerSecrets:
-    try:
-        return site.key.open(spec.secrets) if spec.secrets else ServerSecrets()
-    except Malformed as error:
-        raise Refused(FaultCode.REJECTED, f"{error}; was the site enrolled anew?") from error
 
 
 async def _ids(site: Site, command: Command, spec: ServerSpec) -> SiteIds:

@@ -1,9 +1,11 @@
 """Verbs that repeat badly: has the site begun one for this command already?"""
 
 import time
+from collections.abc import Collection
 
 from proto.messages import Command
 from site_agent.core.servers import Server
+from site_agent.handlers.find import had_already
 from site_agent.site import Site
 
 CLOCK_SLACK = 2.0  # s an action may seem to begin before the command was issued: clocks, and Nova's whole seconds
@@ -20,6 +22,22 @@ async def began_here(site: Site, command: Command, server: Server, action: str, 
         return True
     unsure = repeated or command.uuid not in site.memory.generations
     return unsure and await _ours_began(site, command, server, action)
+
+
+async def carried_out_before(
+    site: Site, command: Command, server: Server, action: str, under_way: Collection[str | None], repeated: bool
+) -> bool:
+    """Return whether an earlier delivery began ``action``; then it is seen to its end, and there is nothing left to do.
+
+    ``under_way``: the task_states in which the site has not ended it yet.
+    """
+    if not await began_here(site, command, server, action, repeated):
+        return False
+    if server.state.task_state in under_way:
+        site.carried_out(command)
+    else:
+        await had_already(site, command, server)
+    return True
 
 
 async def _ours_began(site: Site, command: Command, server: Server, action: str) -> bool:

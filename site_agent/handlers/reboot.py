@@ -2,8 +2,8 @@
 
 from proto.messages import Command
 from proto.operations import REBOOT_TASK_STATES
-from site_agent.handlers.find import had_already, server_of
-from site_agent.handlers.once import began_here
+from site_agent.handlers.find import server_of
+from site_agent.handlers.once import carried_out_before
 from site_agent.site import Site
 
 
@@ -13,11 +13,7 @@ async def reboot(site: Site, command: Command, repeated: bool) -> None:
     Knows its earlier try by memory, else by the site's own instance action ``reboot`` (handlers.once).
     """
     server = await server_of(site, command)
-    if await began_here(site, command, server, "reboot", repeated):
-        if server.state.task_state in REBOOT_TASK_STATES:
-            site.carried_out(command)
-        else:
-            await had_already(site, command, server)
+    if await carried_out_before(site, command, server, "reboot", REBOOT_TASK_STATES, repeated):
         return
     site.begin(command)
     kind = (command.reboot_type or "SOFT").upper()

@@ -1,10 +1,10 @@
 """Verbs ``rebuild``, ``rescue`` and ``set_admin_password``."""
 
-from proto.errors import FaultCode, Malformed, Refused
-from proto.messages import ChangeSpec, Command, ServerSecrets
+from proto.errors import FaultCode, Refused
+from proto.messages import ChangeSpec, Command
 from site_agent.core.changes import rebuild_body, rescue_body
 from site_agent.handlers.find import had_already, server_of
-from site_agent.handlers.once import began_here
+from site_agent.handlers.once import carried_out_before
 from site_agent.resources.image import ensure_image
 from site_agent.resources.keypair import ensure_keypair
 from site_agent.site import Site
@@ -20,18 +20,14 @@ async def rebuild(site: Site, command: Command, repeated: bool) -> None:
     """
     change = _change(command)
     server = await server_of(site, command)
-    if await began_here(site, command, server, "rebuild", repeated):
-        if server.state.task_state in REBUILDING:
-            site.carried_out(command)
-        else:
-            await had_already(site, command, server)
+    if await carried_out_before(site, command, server, "rebuild", REBUILDING, repeated):
         return
     if change.image is None:
         raise Refused(FaultCode.REJECTED, "a rebuild without an image")
     image = await ensure_image(site, change.image)
     keypair = await ensure_keypair(site, change.keypair) if change.keypair else None
     site.begin(command)
-    body = rebuild_body(change, _opened(site, change), image, keypair, site.cloud.microversion)
+    body = rebuild_body(change, site.opened(change.secrets), image, keypair, site.cloud.microversion)
     await site.servers.act(server.server_id, body)
     site.carried_out(command)
 
@@ -46,7 +42,7 @@ async def rescue(site: Site, command: Command, repeated: bool) -> None:
     if server.state.task_state not in RESCUING:
         image = await ensure_image(site, change.image) if change.image else None
         site.begin(command)
-        await site.servers.act(server.server_id, rescue_body(_opened(site, change), image))
+        await site.servers.act(server.server_id, rescue_body(site.opened(change.secrets), image))
     site.carried_out(command)
 
 
@@ -58,7 +54,7 @@ async def set_admin_password(site: Site, command: Command, repeated: bool) -> No
     change = _change(command)
     server = await server_of(site, command)
     site.begin(command)
-    body = {"changePassword": {"adminPass": _opened(site, change).admin_password or ""}}
+    body = {"changePassword": {"adminPass": site.opened(change.secrets).admin_password or ""}}
     await site.servers.act(server.server_id, body)
     await had_already(site, command, await server_of(site, command))
 
@@ -67,10 +63,3 @@ def _change(command: Command) -> ChangeSpec:
     if command.change is None:
         raise Refused(FaultCode.REJECTED, f"a {command.verb} that does not say what to make")
     return command.change
-
-
-def _opened(site: Site, change: ChangeSpec) -> ServerSecrets:
-    try:
-        return site.key.open(change.secrets) if change.secrets else ServerSecrets()
-    except Malformed as error:
-        raise Refused(FaultCode.REJECTED, f"{error}; was the site enrolled anew?") from error

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from proto.errors import FaultCode, Refused, Unavailable
@@ -34,7 +35,7 @@ async def ensure_security_groups(site: Site, specs: Iterable[SecurityGroupSpec])
     ids = {spec.group_id: await ensure_bare_group(site, spec) for spec in specs}
     for spec in specs:
         key = (*_shelf_key(spec), str(spec.revision))
-        await site.shelf.get(key, lambda spec=spec: make_group_equal(site, spec, ids, look=False))  # type: ignore[misc]
+        await site.shelf.get(key, partial(make_group_equal, site, spec, ids, look=False))
     return ids
 
 

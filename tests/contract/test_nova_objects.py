@@ -21,7 +21,8 @@ from bridge.edge.nova_objects import (
     timestamp,
     unwrap,
 )
-from proto.errors import Malformed
+from proto.errors import FaultCode, Malformed
+from proto.messages import Fault
 from tests.contract.nova_python import ask_nova
 
 UUID = "b3fe5a0c-1111-4222-8333-444455556666"
@@ -104,7 +105,7 @@ async def everything_said() -> Recorder:
         lambda: said.event_start(c, UUID, "compute_stop_instance", "paris"),
         lambda: said.event_finish(c, UUID, "compute_stop_instance", "paris", error="no", details="because"),
         lambda: said.action_start(c, UUID, "stop"),
-        lambda: said.create_fault(c, UUID, "paris", 500, "m" * 300, "details"),
+        lambda: said.create_fault(c, UUID, "paris", Fault(FaultCode.REJECTED, "m" * 300)),
         lambda: said.save_info_cache(c, UUID, [{"id": PORT, "network": {"id": PORT, "subnets": []}}]),
         lambda: said.create_vif(c, UUID, PORT, "fa:16:3e:00:00:01", None),
         lambda: said.delete_vifs(c, UUID),

@@ -211,16 +211,7 @@ def test_capacity_shrinks_with_what_others_use_and_shows_custom_classes(stack: S
     before, shown = _offered(operator, "paris"), _capacity(stack, "m1.tiny")["paris"]
     assert shown["state"] == "current" and shown["age_s"] < 90
     vendor = User(stack, "paris")
-    with_class = {"microversion": "1.30"}
-    placement = vendor.connection.placement
-    nodes = placement.get("/resource_providers", **with_class).json()["resource_providers"]
-    root = next(node for node in nodes if node["uuid"] == node["root_provider_uuid"])
-    child = {"name": "e2e-gpus", "parent_provider_uuid": root["uuid"]}
-    made = placement.post("/resource_providers", json=child, **with_class).json()
-    placement.put("/resource_classes/CUSTOM_E2E_GPU", **with_class)
-    body = {"resource_provider_generation": made["generation"], "inventories": {"CUSTOM_E2E_GPU": {"total": 4}}}
-    answer = placement.put(f"/resource_providers/{made['uuid']}/inventories", json=body, **with_class)
-    assert answer.status_code == 200, answer.text
+    _give_gpus(vendor, 4)
     server = _vendors_server(vendor)
     try:
         wanted = {**before, "VCPU": before["VCPU"] - 1, "MEMORY_MB": before["MEMORY_MB"] - 256, "CUSTOM_E2E_GPU": 4}
@@ -231,8 +222,29 @@ def test_capacity_shrinks_with_what_others_use_and_shows_custom_classes(stack: S
         assert now["fits"] == now["vcpus"]["free"] < now["vcpus"]["total"]
     finally:
         vendor.connection.compute.delete(f"/servers/{server}")
-        placement.delete(f"/resource_providers/{made['uuid']}", **with_class)
+        _give_gpus(vendor, 0)
     eventually(lambda: _offered(operator, "paris") == {**before, "CUSTOM_E2E_GPU": 0}, MEASURED, "it did not grow back")
+
+
+def _give_gpus(vendor: User, total: int) -> None:
+    """Give a child of the site's host so many GPUs, 0 = none.
+
+    The child is left there: a nova-compute that has seen a provider cannot build for minutes once somebody deletes it.
+    """
+    placement, version = vendor.connection.placement, {"microversion": "1.30"}
+    nodes = placement.get("/resource_providers", **version).json()["resource_providers"]
+    root = next(node for node in nodes if node["uuid"] == node["root_provider_uuid"])
+    child = next((node for node in nodes if node["name"] == "e2e-gpus"), None)
+    if child is None:
+        wanted = {"name": "e2e-gpus", "parent_provider_uuid": root["uuid"]}
+        child = placement.post("/resource_providers", json=wanted, **version).json()
+        placement.put("/resource_classes/CUSTOM_E2E_GPU", **version)
+    body = {
+        "resource_provider_generation": child["generation"],
+        "inventories": {"CUSTOM_E2E_GPU": {"total": total}} if total else {},
+    }
+    answer = placement.put(f"/resource_providers/{child['uuid']}/inventories", json=body, **version)
+    assert answer.status_code == 200, answer.text
 
 
 def _vendors_server(vendor: User) -> str:

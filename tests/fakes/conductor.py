@@ -11,6 +11,7 @@ from typing import Any
 from bridge.edge.nova_conductor import InstanceGone, ServiceGone, TaskStateChanged
 from bridge.edge.nova_objects import DATA
 from proto.errors import Unavailable
+from proto.messages import Fault
 
 VERSION = 74
 Row = dict[str, Any]
@@ -123,10 +124,10 @@ class FakeConductor:
         """Record an action that began below."""
         self._answer()
 
-    async def create_fault(self, context: Row, uuid: str, host: str, code: int, message: str, details: str) -> None:
+    async def create_fault(self, context: Row, uuid: str, host: str, fault: Fault) -> None:
         """Show a fault."""
         self._answer()
-        self.faults.setdefault(uuid, []).append(message)
+        self.faults.setdefault(uuid, []).append(fault.message)
 
     async def save_info_cache(self, context: Row, uuid: str, network_info: list[Row]) -> None:
         """Replace the addresses shown."""

@@ -92,7 +92,7 @@ class Teller:
         if method == "save_instance":
             self.say("nova", f"{args[1]} {_instance(result)}")
         elif method == "create_fault":
-            self.say("nova", f"{args[1]} fault: {args[4]}")
+            self.say("nova", f"{args[1]} fault: {args[3].message}")
         elif method == "destroy_instance":
             self.say("nova", f"{args[2]} deleted")
         elif method == "set_service_disabled":
