@@ -1,8 +1,10 @@
 # Two commands for a stranger: make demo, make test. The rest is for those who work on it.
 AZ ?= each
+ARGS ?=
+REGEX ?=
 PYTEST = .venv/bin/python -m pytest
 
-.PHONY: demo demo-down demo-status setup check test e2e e2e-full bench bench-image rewrite lock docs
+.PHONY: demo demo-down demo-status setup check test e2e e2e-full sequences bench bench-image rewrite lock docs tempest tempest-baseline tempest-ci
 
 demo: setup
 	.venv/bin/python -m deploy.demo up --availability-zone $(AZ)
@@ -49,3 +51,18 @@ docs: setup
 # The end-to-end suite at full size: ten boots for each moment of a crash.
 e2e-full: setup
 	CASCADE_E2E_BOOTS=10 $(PYTEST) tests/e2e
+
+# OpenStack's own suite. REGEX=... runs only tests whose name it finds, ARGS="--again" anew what is recorded already.
+tempest: setup
+	.venv/bin/python -m tests.tempest run --regex '$(REGEX)' $(ARGS)
+
+tempest-baseline: setup
+	.venv/bin/python -m tests.tempest baseline --regex '$(REGEX)' $(ARGS)
+
+tempest-ci: setup
+	$(PYTEST) tests/e2e/test_tempest.py
+
+# 300 random sequences of API calls against a plain Nova and through the cascade, on the running demo (about two hours;
+# cut short, it goes on where it was). Prints docs/sequences.md.
+sequences: setup
+	@.venv/bin/python -m tests.sequences

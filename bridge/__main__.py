@@ -13,7 +13,7 @@ from bridge import settings
 from bridge.catalog import Catalog
 from bridge.collection import Times
 from bridge.core.records import SiteSpec
-from bridge.edge import nova_rpc
+from bridge.edge import nova_notifications, nova_rpc
 from bridge.edge.cloud_session import CloudSession
 from bridge.edge.etcd_store import EtcdStore
 from bridge.edge.glance import Glance
@@ -21,10 +21,13 @@ from bridge.edge.neutron import Neutron
 from bridge.edge.nova_api import NovaApi
 from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_rpc import IncomingRpc, NovaRpc
+from bridge.edge.nova_servers import NovaServers
 from bridge.edge.placement import Placement
 from bridge.flavor_watch import FlavorWatch
 from bridge.heartbeats import Heartbeats
 from bridge.intake import Intake
+from bridge.noticed import ServerWatch
+from bridge.notifications import Telling
 from bridge.owner import Ownership, share_sites
 from bridge.site import Edges, Site
 from proto import streams, tracing
@@ -75,12 +78,18 @@ class Bridge:
             heartbeats=Heartbeats(conductor, interval=conf.bridge.report_interval),
             catalog=catalog,
             flavor_watch=FlavorWatch(nova_api, catalog),
+            server_watch=ServerWatch(NovaServers(session)),
             key=key,
             spool=Spool(settings.spool_directory(conf)),
             networks_in_several_sites=conf.cascading.networks_in_several_sites == "allow",
             times=Times(conf.bridge.collection_interval, conf.bridge.image_keep * 86400.0),
+            reclaim_interval=conf.bridge.reclaim_instance_interval,
+            resize_confirm_window=conf.bridge.resize_confirm_window,
+            telling=telling(conf, session),
         )
         await self._serve(edges, stop)
+        if edges.telling is not None:
+            await edges.telling.sender.close(conf.bridge.shutdown_grace)
         await rpc.stop(conf.bridge.shutdown_grace)
         await road.close()
         await store.close()
@@ -109,6 +118,7 @@ class Bridge:
                 tasks.create_task(edges.heartbeats.run(), name="heartbeats"),
                 tasks.create_task(edges.catalog.follow(), name="catalog"),
                 tasks.create_task(edges.flavor_watch.run(), name="flavors above"),
+                tasks.create_task(edges.server_watch.run(), name="servers above"),
                 tasks.create_task(
                     share_sites(edges.store, self._conf.bridge.id, run_site, on_replaced=replaced), name="sites"
                 ),
@@ -143,6 +153,15 @@ async def connect_road(conf: Any) -> JetStream:
     return await JetStream.connect(
         conf.nats.servers, f"bridge {conf.bridge.id}", credentials=credentials, ca_file=conf.nats.ca_file
     )
+
+
+def telling(conf: Any, session: CloudSession) -> Telling | None:
+    """Return how notifications are sent, None if they are off; after ``session`` was checked."""
+    sender = nova_notifications.of(conf)
+    if sender is None:
+        return None
+    audit, period = conf.DEFAULT.instance_usage_audit, conf.DEFAULT.instance_usage_audit_period
+    return Telling(sender, session.endpoint("image").removesuffix("/v2"), period, audit)
 
 
 def notify(state: str) -> None:

@@ -1,6 +1,7 @@
 """The parts of a boot that happen above: claim, ports, what the site is told, network info, and a failed boot's end."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +11,23 @@ from bridge.core import translate
 from bridge.core.disks import disk_specs, refuse_certificates
 from bridge.core.flavor_fit import refuse_misfit
 from bridge.edge.glance import Glance
+from bridge.edge.neutron import Port
 from bridge.edge.nova_conductor import InstanceGone, NovaConductor, TaskStateChanged
 from bridge.edge.nova_objects import unwrap
 from bridge.edge.placement import Placement
 from bridge.presence import Presence
+from bridge.server_groups import refuse_apart
 from proto.errors import RESCHEDULABLE
-from proto.messages import Fault, Rpc, Sealed, ServerSecrets, ServerSpec, SiteHost
+from proto.messages import Fault, Rpc, SiteHost
 from proto.operations import BUILD_TASK_STATES, BY_METHOD
 from proto.sealing import PrivateKey, PublicKey
+from proto.specs import DiskSpec, Sealed, ServerSecrets, ServerSpec
 
 LOG = logging.getLogger(__name__)
 
 EVENT = BY_METHOD["build_and_run_instance"].event
 BUILDING = "building"
+PortsOf = Callable[[Rpc, dict[str, Any]], Awaitable[list[tuple[Port, str | None]]]]  # with their device tags
 UNCLAIMED = ("scheduling", None)  # task_states in which a build reaches a host
 
 
@@ -84,14 +89,21 @@ class Boot:
     async def prepare(self, rpc: Rpc) -> Prepared:
         """Make or find the ports above and gather what the site needs; Refused if the request cannot be met."""
         instance = unwrap(rpc.args["instance"])
+        disks = disk_specs(unwrap(rpc.args.get("block_device_mapping")) or [])
+        return await self.gather(rpc, instance, instance["image_ref"], disks, self._cards.ports)
+
+    async def gather(
+        self, rpc: Rpc, instance: dict[str, Any], image_id: str | None, disks: list[DiskSpec], ports_of: PortsOf
+    ) -> Prepared:
+        """Gather what the site needs to make an instance's server of an image; ``ports_of`` it when all else fits."""
         request_spec = unwrap(rpc.args.get("request_spec") or {})
         refuse_certificates(instance)
         flavor = await self._catalog.flavor(instance["flavor"])
         refuse_misfit(flavor, self._presence.capacity_of(rpc.host))
-        disks = disk_specs(unwrap(rpc.args.get("block_device_mapping")) or [])
-        ports = await self._cards.ports(rpc, instance)
+        await refuse_apart(self._conductor, rpc, request_spec)
+        ports = await ports_of(rpc, instance)
         cards = await self._cards.described(rpc.uuid, ports)
-        image = translate.image_spec(await self._glance.image(instance["image_ref"])) if instance["image_ref"] else None
+        image = translate.image_spec(await self._glance.image(image_id)) if image_id else None
         server = translate.server_spec(
             instance,
             request_spec,

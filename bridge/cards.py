@@ -1,5 +1,6 @@
 """The cards of instances above: ports bound to our hosts, and the networks and groups that the site needs for them."""
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ from bridge.edge.neutron import AUTO, NONE, Neutron, Port
 from bridge.edge.nova_objects import unwrap
 from bridge.networks import Networks
 from proto.errors import FaultCode, Refused
-from proto.messages import NetworkSpec, PortSpec, Rpc, SecurityGroupSpec
+from proto.messages import Rpc
+from proto.specs import NetworkSpec, PortSpec, SecurityGroupSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,14 @@ class Cards:
         )
         self._networks.booted(uuid, plain, others)
         return described
+
+    async def unbind(self, rpc: Rpc) -> None:
+        """Take the ports of an instance off our host; they stay its own. A port that is gone is fine."""
+        for port in await self._neutron.ports_of(rpc.uuid):
+            if port.get("binding:host_id") == rpc.host:
+                with contextlib.suppress(Refused):
+                    await self._neutron.update_port(port["id"], {"binding:host_id": None})
+        self._networks.changed(rpc.uuid, [])
 
     async def release(self, uuid: str) -> None:
         """Give back all ports of an instance: those the bridge made go, a tenant's own become free."""
@@ -128,9 +138,10 @@ class Cards:
         if requests[0].get("network_id") == NONE:
             return []
         if requests[0].get("network_id") == AUTO:
-            networks = await self._neutron.networks_of(instance["project_id"])
             project = instance["project_id"]
-            chosen = networks[0]["id"] if networks else await self._neutron.auto_allocated(project)
+            # One that is down is still being made for another instance, or removed as the second of two (as in Nova).
+            ready = [n for n in await self._neutron.networks_of(project) if n.get("admin_state_up", True)]
+            chosen = ready[0]["id"] if ready else await self._neutron.auto_allocated(project)
             return [{"network_id": chosen}]
         return requests
 

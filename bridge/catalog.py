@@ -14,7 +14,7 @@ from bridge.core.records import FlavorVersion
 from bridge.edge.etcd_store import Change, Conflict, Synced
 from proto import codec
 from proto.errors import Malformed
-from proto.messages import FlavorSpec
+from proto.specs import FlavorSpec
 
 LOG = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from bridge.core import translate
+from bridge.core.shelving import SHELVED, event_of
 from bridge.edge.etcd_store import OwnershipLost
 from bridge.edge.glance import Glance
 from bridge.edge.nova_conductor import NovaConductor
@@ -11,16 +12,21 @@ from bridge.edge.nova_objects import unwrap
 from bridge.flight import Flight
 from bridge.interfaces import Interfaces
 from bridge.resizing import Resizing
-from bridge.snapshots import Snapshots
+from bridge.shelving import Shelving
+from bridge.snapshots import SHELVE, Snapshots
 from proto.errors import FaultCode, Refused, Stale
-from proto.messages import ChangeSpec, Fault, KeypairSpec, Rpc, Sealed
+from proto.messages import Fault, Rpc
 from proto.operations import BY_METHOD, Operation, Verb
 from proto.sealing import PrivateKey, PublicKey
+from proto.specs import ChangeSpec, KeypairSpec, Sealed
 
 LOG = logging.getLogger(__name__)
 
 # Events that Nova's hosts record one after the other for what is one operation here.
-FURTHER_EVENTS = {Verb.RESIZE: ("compute_resize_instance", "compute_finish_resize")}
+FURTHER_EVENTS = {
+    Verb.RESIZE: ("compute_resize_instance", "compute_finish_resize"),
+    Verb.REVERT_RESIZE: ("compute_finish_revert_resize",),
+}
 RESIZING = frozenset({Verb.RESIZE, Verb.CONFIRM_RESIZE, Verb.REVERT_RESIZE})
 
 
@@ -34,6 +40,7 @@ class Changes:
         resizing: Resizing,
         interfaces: Interfaces,
         snapshots: Snapshots,
+        shelving: Shelving,
         bridge_key: PrivateKey,
         site_key: PublicKey,
     ) -> None:
@@ -42,6 +49,7 @@ class Changes:
         self._resizing = resizing
         self._interfaces = interfaces
         self._snapshots = snapshots
+        self._shelving = shelving
         self._bridge_key = bridge_key
         self._site_key = site_key
 
@@ -60,6 +68,10 @@ class Changes:
             case Verb.SNAPSHOT | Verb.BACKUP:
                 if not again:
                     await self._snapshots.begin(rpc)
+            case Verb.SHELVE_OFFLOAD:
+                await self._shelving.begin_offload(rpc, again)
+            case Verb.START if unwrap(rpc.args["instance"]).get("vm_state") == SHELVED:
+                await self._shelving.forget(rpc)
             case Verb.SET_ADMIN_PASSWORD:
                 return ChangeSpec(secrets=self._resealed(rpc.secrets))
             case Verb.RESIZE:
@@ -86,12 +98,13 @@ class Changes:
         except Stale as error:
             LOG.info("%s is not shown above: %s", rpc.method, error)
             await self.abandon(rpc)
-            await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=str(error))
+            await self._conductor.event_finish(rpc.context, rpc.uuid, event_of(rpc), rpc.host, error=str(error))
             return Fault(FaultCode.REJECTED, str(error)), None
         if fault is not None:
             await self._failed(rpc, row.verb, fault)
         error_text = fault.message if fault is not None else None
-        await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=error_text)
+        if fault is not None or row.verb is not Verb.SHELVE:  # the offload that follows a shelve ends its event
+            await self._conductor.event_finish(rpc.context, rpc.uuid, event_of(rpc), rpc.host, error=error_text)
         for event in FURTHER_EVENTS.get(row.verb, ()) if fault is None else ():
             await self._conductor.event_start(rpc.context, rpc.uuid, event, rpc.host)
             await self._conductor.event_finish(rpc.context, rpc.uuid, event, rpc.host)
@@ -103,6 +116,8 @@ class Changes:
         row = BY_METHOD.get(rpc.method)
         if row is not None and row.verb in RESIZING:
             await self._resizing.abandon(rpc)
+        if row is not None and row.verb is Verb.SHELVE:
+            await self._shelving.abandon(rpc)
 
     async def discard(self, rpc: Rpc) -> None:
         """Delete the image that nova-api made for an RPC which failed. May be repeated, and for any RPC."""
@@ -110,8 +125,13 @@ class Changes:
 
     async def _succeeded(self, flight: Flight, row: Operation) -> Any:
         server = flight.server
+        if row.verb is Verb.SHELVE_OFFLOAD:
+            await self._shelving.offloaded(flight.rpc)
+            return None
         assert server is not None
         match row.verb:
+            case Verb.SHELVE:
+                await self._shelving.finish(flight)
             case Verb.SNAPSHOT | Verb.BACKUP:
                 await self._snapshots.finish(flight)
             case Verb.ATTACH_INTERFACE:
@@ -139,6 +159,10 @@ class Changes:
         match verb:
             case Verb.SNAPSHOT | Verb.BACKUP:
                 await self._snapshots.fail(rpc, fault)
+            case Verb.SHELVE:
+                await self._snapshots.fail(rpc, fault, SHELVE)
+            case Verb.SHELVE_OFFLOAD:
+                await self._shelving.not_offloaded(rpc, fault)
             case Verb.RESIZE:
                 await self._resizing.fail(rpc, fault)
             case Verb.CONFIRM_RESIZE:

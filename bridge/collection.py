@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.catalog import Catalog
-from bridge.core import collector, flavor_digest
+from bridge.core import collector, flavor_digest, translate
 from bridge.core.collector import Above, Needs
 from bridge.core.inventory import Liveness
 from bridge.edge.glance import Glance
@@ -122,10 +122,12 @@ class Collection:
 
     def _needs(self) -> Needs:
         instances = [_instance(flight.rpc) for flight in self._flights.all()]
+        specs = [unwrap(flight.rpc.args.get("request_spec") or {}) for flight in self._flights.all()]
         return Needs(
             flavors=frozenset(str(one["flavor"]["flavorid"]) for one in instances if one.get("flavor")),
             images=frozenset(str(one["image_ref"]) for one in instances if one.get("image_ref")) | self._snapshots(),
             keypairs=frozenset(str(pair["fingerprint"]) for one in instances for pair in one.get("keypairs") or []),
+            groups=frozenset(group.group_id for spec in specs if (group := translate.server_group(spec))),
         )
 
     def _snapshots(self) -> frozenset[str]:

@@ -27,6 +27,8 @@ FETCH_WAIT = 5.0  # s
 MAX_RETRY_WAIT = 30.0  # s between two tries of one RPC while something above is away
 BUG_TRIES = 3
 TERMINATE = "terminate_instance"
+SOFT_DELETE = "soft_delete_instance"
+IMAGING = frozenset({"snapshot_instance", "backup_instance"})  # may take hours, and a soft delete waits for all else
 NOT_DONE = Fault(FaultCode.REJECTED, "something else came before it")
 
 
@@ -88,6 +90,9 @@ class Commands:
             return
         # No await between the look and the append: the worker removes a queue that is empty.
         cancelled = _supersede(queue) if rpc.method == TERMINATE else []
+        under_way = queue.waiting[0][1]
+        if rpc.method == SOFT_DELETE and under_way.rpc.method in IMAGING:
+            under_way.superseded.set()
         queue.waiting.append((delivery, Flight(rpc)))
         for waiting, flight in cancelled:
             LOG.info("instance=%s %s cancelled by its delete", flight.rpc.uuid, flight.rpc.method)

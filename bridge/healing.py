@@ -7,11 +7,13 @@ import uuid as uuid_module
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bridge.core import planner, reconciler
+from bridge.core import planner, reconciler, vendor
 from bridge.core.reconciler import Above, Repair
 from bridge.core.records import InstanceRecord
+from bridge.core.shelving import OFFLOADED
 from bridge.edge.etcd_store import Conflict, OwnershipLost
 from bridge.edge.nova_conductor import NovaConductor, request_context
+from bridge.edge.nova_objects import parse_timestamp
 from bridge.edge.placement import Placement
 from bridge.flight import Flights
 from bridge.instances import Instances
@@ -43,7 +45,9 @@ class Healing:
         placement: Placement,
         presence: Presence,
         fail_build: Callable[[Rpc, Fault], Any],
+        reclaim_interval: int,
     ) -> None:
+        """``reclaim_interval``: s that a soft-deleted instance is kept; 0 = for ever."""
         self._site = site
         self._hosts = [entry.host for entry in hosts]
         self._road = road
@@ -53,6 +57,7 @@ class Healing:
         self._placement = placement
         self._presence = presence
         self._fail_build = fail_build
+        self._reclaim_interval = reclaim_interval
         self._before: dict[str, Above] = {}
         self._lost_before: set[str] = set()
 
@@ -146,6 +151,9 @@ class Healing:
         return await self._road.count(streams.intake(self._site).name, subjects.intake(self._site, uuid)) > 0
 
     async def _repair(self, host: str, above: Above, server: CensusEntry | None) -> None:
+        if reconciler.reclaimable(above, self._reclaim_interval, time.time()):
+            await self._reclaim(host, above.uuid)
+            return
         record = self._instances.get(above.uuid)
         what = reconciler.repair(above, self._before.get(above.uuid), record, server)
         if what is Repair.NOTHING or await self._busy(above.uuid):
@@ -155,19 +163,22 @@ class Healing:
             await self._delete(host, above.uuid)
         elif what is Repair.FAULT_BUILD:
             fault = Fault(FaultCode.SITE_FAULT, "the build was interrupted and nothing of it is in the site")
-            await self._fail_build(_rpc(host, above.uuid, "build_and_run_instance"), fault)
+            method = "unshelve_instance" if above.vm_state == OFFLOADED else "build_and_run_instance"
+            await self._fail_build(_rpc(host, above.uuid, method), fault)
             await self._drop_if(above.uuid, lambda now: now == record)
+        elif what is Repair.OFFLOAD:
+            await self._ask(_rpc(host, above.uuid, "shelve_offload_instance"))
         else:
             await self._show_site(above, server)
 
     async def _show_site(self, above: Above, server: CensusEntry | None) -> None:
-        changes: dict[str, Any] = {"task_state": None}
-        if server is not None and server.server.task_state is None:
-            changes |= {"vm_state": server.server.vm_state, "power_state": server.server.power_state}
+        context = request_context(_request_id(), None, None, is_admin=True)
+        shown = vendor.ending(above.task_state, server.server) if server is not None else None
+        changes = {"task_state": None, **(shown.changes if shown is not None else {})}
         try:
-            await self._conductor.save_instance(
-                request_context(_request_id(), None, None, is_admin=True), above.uuid, changes, [above.task_state]
-            )
+            row = await self._conductor.save_instance(context, above.uuid, changes, [above.task_state])
+            if shown is not None and shown.fault is not None:
+                await self._conductor.create_fault(context, above.uuid, row["host"] or self._site, shown.fault)
         except Stale as error:
             LOG.info("instance=%s changed meanwhile: %s", above.uuid, error)
         async with self._instances.lock(above.uuid):
@@ -176,6 +187,22 @@ class Healing:
                 await self._instances.put(planner.settled(record))
             elif server is not None:
                 await self._instances.put(planner.adopted(above.uuid, server.generation))
+
+    async def _reclaim(self, host: str, uuid: str) -> None:
+        """Delete an instance that its tenant soft-deleted long ago.
+
+        A restore keeps it: of its save and this one, which is the delete's beginning, only one can be made.
+        """
+        if await self._busy(uuid):
+            return
+        context = request_context(_request_id(), None, None, is_admin=True)
+        try:
+            await self._conductor.save_instance(context, uuid, {"task_state": "deleting"}, [None], ["soft-delete"])
+        except Stale as error:
+            LOG.info("instance=%s is not reclaimed: %s", uuid, error)
+            return
+        LOG.info("site=%s instance=%s was soft-deleted long ago: deleting it", self._site, uuid)
+        await self._delete(host, uuid)
 
     async def _not_on_our_hosts(self, uuid: str, server: CensusEntry) -> None:
         """Only the cascading database's own deleted row deletes; anything else is left alone and told."""
@@ -189,9 +216,11 @@ class Healing:
                       self._site, server.server.server_id, uuid)  # fmt: skip
 
     async def _delete(self, host: str, uuid: str) -> None:
-        """Put a delete into INTAKE: it goes the way of every other RPC."""
-        rpc = _rpc(host, uuid, "terminate_instance")
-        await self._road.publish(subjects.intake(self._site, uuid), codec.encode(rpc), message_id=rpc.rpc_id)
+        await self._ask(_rpc(host, uuid, "terminate_instance"))
+
+    async def _ask(self, rpc: Rpc) -> None:
+        """Put an RPC into INTAKE: it goes the way of every other one."""
+        await self._road.publish(subjects.intake(self._site, rpc.uuid), codec.encode(rpc), message_id=rpc.rpc_id)
 
     async def _lost_builds(self, seen: dict[str, Above]) -> None:
         """Nova 34, _error_out_instances_whose_build_was_interrupted: allocations here of builds without a host."""
@@ -220,7 +249,14 @@ def _above(instance: dict[str, Any]) -> Above:
         vm_state=instance["vm_state"],
         task_state=instance["task_state"],
         updated_at=str(instance.get("updated_at")),
+        kept_since=_kept_since(instance) if instance["vm_state"] == "soft-delete" else None,
     )
+
+
+def _kept_since(instance: dict[str, Any]) -> float | None:
+    """Return when an instance was soft-deleted; a restore that failed took the time away, and it counts from then."""
+    moment = parse_timestamp(instance.get("deleted_at") or instance.get("updated_at"))
+    return moment.timestamp() if moment is not None else None
 
 
 def _request_id() -> str:

@@ -15,8 +15,9 @@ from bridge.edge.nova_objects import unwrap
 from bridge.edge.nova_rpc import IncomingRpc
 from proto import codec, failpoints, subjects, tracing
 from proto.jetstream import JetStream
-from proto.messages import Rpc, ServerSecrets
+from proto.messages import Rpc
 from proto.sealing import PublicKey
+from proto.specs import ServerSecrets
 
 # Request context keys that our own conductor calls need (NOVA-RPC 3.2); the token and the catalog are not among them.
 CONTEXT_KEYS = (

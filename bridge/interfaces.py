@@ -9,7 +9,8 @@ from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_objects import unwrap
 from bridge.network_info import NetworkInfo
 from proto.errors import FaultCode, Refused, Stale
-from proto.messages import ChangeSpec, Fault, PortSpec, Rpc
+from proto.messages import Fault, Rpc
+from proto.specs import ChangeSpec, PortSpec
 
 MARK = "cascade_rpc"  # in the binding profile of a port that an attach made or bound: which RPC it was
 

@@ -9,7 +9,7 @@ import msgspec
 
 from bridge.core import planner
 from bridge.core.records import InstanceRecord, Pending
-from bridge.core.reducer import COPIED_STATES, PLAIN, Reduction, Verdict, reduce
+from bridge.core.reducer import PLAIN, Reduction, Verdict, reduce
 from bridge.deliveries import acknowledge, bury
 from bridge.edge.etcd_store import Conflict, OwnershipLost
 from bridge.edge.nova_conductor import NovaConductor, request_context
@@ -169,14 +169,16 @@ class Observations:
         context = request_context(f"req-{seen.uuid}", None, None, is_admin=True)
         try:
             self._ownership.check()
-            await self._conductor.save_instance(
-                context, seen.uuid, reduction.changes, reduction.expected_task_state, sorted(COPIED_STATES)
+            row = await self._conductor.save_instance(
+                context, seen.uuid, reduction.changes, reduction.expected_task_state, reduction.expected_vm_state
             )
         except OwnershipLost:
             raise
         except Stale as error:
             LOG.info("changed above meanwhile: %s", error)
-            return  # an operation began above: its own outcome will be shown
+            return  # an operation began above, or its tenant has the word: core/vendor.py
+        if reduction.fault is not None:
+            await self._conductor.create_fault(context, seen.uuid, row["host"] or self._site, reduction.fault)
         LOG.info("copied %s", reduction.changes)
         await self._instances.put(reduction.record)
 

@@ -10,6 +10,7 @@ from bridge.changes import Changes
 from bridge.core import planner
 from bridge.core.planner import Step
 from bridge.core.records import InstanceRecord
+from bridge.core.shelving import event_of, follows
 from bridge.edge.etcd_store import Conflict, OwnershipLost
 from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_objects import timestamp
@@ -19,11 +20,13 @@ from bridge.network_info import NetworkInfo
 from bridge.owner import Ownership
 from bridge.publisher import Publisher, Superseded
 from bridge.removal import Removal
+from bridge.unshelving import Unshelving
 from bridge.window import Window
 from proto import streams, waits
 from proto.errors import FaultCode, Refused, Stale, Unavailable
-from proto.messages import ChangeSpec, Fault, Rpc
+from proto.messages import Fault, Rpc
 from proto.operations import BY_METHOD, Finish, Leaves, Mode, Operation, Verb
+from proto.specs import ChangeSpec
 
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class Operations:
         publisher: Publisher,
         conductor: NovaConductor,
         boot: Boot,
+        unshelving: Unshelving,
         removal: Removal,
         network_info: NetworkInfo,
         changes: Changes,
@@ -50,6 +54,7 @@ class Operations:
         self._publisher = publisher
         self._conductor = conductor
         self._boot = boot
+        self._unshelving = unshelving
         self._removal = removal
         self._network_info = network_info
         self._changes = changes
@@ -65,8 +70,8 @@ class Operations:
         step = planner.step(rpc, self._instances.get(rpc.uuid))
         if step is Step.DONE:
             return
-        if step is Step.EVENT:
-            await self._network_info.refresh(rpc)
+        if step is Step.ADDRESSES:
+            await self._network_info.carry_out(rpc)
             return
         if step is Step.UNSUPPORTED:
             await self._refuse(rpc, None, Fault(FaultCode.UNSUPPORTED, f"{rpc.method} is not supported by this cloud"))
@@ -74,7 +79,7 @@ class Operations:
         row = BY_METHOD[rpc.method]
         if row.verb is Verb.DELETE:
             await self._delete(flight, step, row)
-        elif row.verb is Verb.CREATE:
+        elif row.verb in (Verb.CREATE, Verb.UNSHELVE):
             await self._create(flight, step, row)
         else:
             await self._change(flight, step, row)
@@ -104,7 +109,7 @@ class Operations:
 
     async def _start_event(self, flight: Flight, step: Step, row: Operation) -> None:
         """Begin the action event once: Nova would show every further begin as an event of its own."""
-        if step is Step.PLAN and not flight.started:
+        if step is Step.PLAN and not flight.started and not follows(flight.rpc):
             await self._conductor.event_start(flight.rpc.context, flight.rpc.uuid, row.event, flight.rpc.host)
             flight.started = True
 
@@ -128,6 +133,8 @@ class Operations:
                 await self._removal.leave_networks(flight.rpc.uuid, flight.networks_gone)
             elif fault is not None:
                 await self._refuse(flight.rpc, row, fault)
+            if row.verb is Verb.SHELVE_OFFLOAD and fault is None:
+                await self._bury(flight.rpc.uuid)
             await self.settle(flight)
         self._awaited.ended(flight.rpc, fault, result)
 
@@ -187,17 +194,30 @@ class Operations:
         rpc = flight.rpc
         known = self._instances.get(rpc.uuid)
         if step is Step.RESUME and known is not None and known.pending is not None and known.pending.cleanup:
-            await self._clean_up(flight, known, again=True)
+            await self._clean_up(flight, known, row, again=True)
             return
+        if row.finish is Finish.OBSERVATION or (told := self._told(flight, step)) is None:
+            told = await self._entered(flight, step, row)
+        end, fault = told
+        if end is End.FAILED and fault is not None:
+            await self._failed_create(flight, row, fault)
+        elif row.verb is Verb.UNSHELVE:
+            self._ownership.check()
+            await self._unshelving.finish(flight)
+            await self.settle(flight)
+
+    async def _entered(self, flight: Flight, step: Step, row: Operation) -> tuple[End, Fault | None]:
+        """Have the site make the server, in its turn."""
         await self._enter(flight)
         try:
-            end, fault = await self._created(flight, step, row)
+            return await self._created(flight, step, row)
         except Refused as error:
-            end, fault = End.FAILED, Fault(error.code, error.message)
+            return End.FAILED, Fault(error.code, error.message)
         finally:
             self._window.leave()
-        if end is End.FAILED and fault is not None:
-            await self._failed_create(flight, fault)
+
+    def _boot_of(self, row: Operation) -> Boot | Unshelving:
+        return self._unshelving if row.verb is Verb.UNSHELVE else self._boot
 
     async def _created(self, flight: Flight, step: Step, row: Operation) -> tuple[End, Fault | None]:
         rpc = flight.rpc
@@ -205,8 +225,8 @@ class Operations:
         with waits.account() as account:
             async with self._instances.lock(rpc.uuid):
                 await self._start_event(flight, step, row)
-                await self._boot.claim(rpc)
-                prepared = await self._boot.prepare(rpc)
+                await self._boot_of(row).claim(rpc)
+                prepared = await self._boot_of(row).prepare(rpc)
                 flight.image_id = prepared.server.image.image_id if prepared.server.image else None
                 record = await self._begin(flight, step, row)
                 await self._publisher.publish(flight, record, prepared.server, again=step is Step.RESUME)
@@ -218,14 +238,18 @@ class Operations:
         await self._boot.announce(flight.rpc, prepared)
         flight.announced.set()
 
-    async def _failed_create(self, flight: Flight, fault: Fault) -> None:
+    async def fail_lost(self, rpc: Rpc, fault: Fault) -> None:
+        """End above a boot or an unshelve that was lost, and of which nothing is in the site."""
+        await self._boot_of(BY_METHOD[rpc.method]).fail(rpc, fault)
+
+    async def _failed_create(self, flight: Flight, row: Operation, fault: Fault) -> None:
         """Nothing may stay in the site before the boot ends above, unless the site is silent and cannot say."""
         rpc = flight.rpc
         record = self._instances.get(rpc.uuid)
         if record is None or record.pending is None or record.pending.rpc_id != rpc.rpc_id:
-            await self._boot.fail(rpc, fault)  # refused before anything was published
+            await self._boot_of(row).fail(rpc, fault)  # refused before anything was published
             return
-        if fault.code is FaultCode.EXPIRED:
+        if fault.code is FaultCode.EXPIRED and row.verb is Verb.CREATE:
             await self._boot.keep_in_error(rpc, fault)
             await self.settle(flight)
             return
@@ -235,9 +259,9 @@ class Operations:
                 await self._publisher.withdraw(rpc.uuid)  # the refusal may have come before its acknowledgement
                 record = planner.cleaning(record, fault, time.time())
                 await self._instances.put(record)
-        await self._clean_up(flight, record, again=False)
+        await self._clean_up(flight, record, row, again=False)
 
-    async def _clean_up(self, flight: Flight, record: InstanceRecord, again: bool) -> None:
+    async def _clean_up(self, flight: Flight, record: InstanceRecord, row: Operation, again: bool) -> None:
         pending = record.pending
         assert pending is not None and pending.fault is not None
         flight.next_command()
@@ -245,7 +269,7 @@ class Operations:
         await self._publisher.outcome(flight, None)
         await self._removal.leave_networks(flight.rpc.uuid, flight.networks_gone)
         self._ownership.check()
-        await self._boot.fail(flight.rpc, pending.fault)
+        await self._boot_of(row).fail(flight.rpc, pending.fault)
         await self._bury(flight.rpc.uuid)  # it remembers the RPC until INTAKE no longer has it
 
     async def _delete(self, flight: Flight, step: Step, row: Operation) -> None:
@@ -277,12 +301,14 @@ class Operations:
         await self._changes.abandon(rpc)
         if row is not None:
             reason = "the instance was deleted meanwhile"
-            await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host, error=reason)
+            await self._conductor.event_finish(rpc.context, rpc.uuid, event_of(rpc), rpc.host, error=reason)
 
     async def _end_by_bug(self, flight: Flight, row: Operation | None, fault: Fault) -> None:
         """End it above as far as that goes: whatever is met here must not keep the instance's queue for ever."""
         try:
-            if row is not None and row.finish is Finish.WORKER:
+            if row is not None and row.verb is Verb.UNSHELVE:
+                await self._failed_create(flight, row, fault)
+            elif row is not None and row.finish is Finish.WORKER:
                 await self._changes.end(flight, row, fault)
             else:
                 await self._refuse(flight.rpc, row, fault)

@@ -14,8 +14,9 @@ from bridge.owner import Ownership
 from proto import codec, streams, subjects, tracing
 from proto.errors import FaultCode
 from proto.jetstream import JetStream
-from proto.messages import ChangeSpec, Command, Fault, ServerSpec
+from proto.messages import Command, Fault
 from proto.operations import Finish, Repeat, Verb
+from proto.specs import ChangeSpec, ServerSpec
 
 LOG = logging.getLogger(__name__)
 
@@ -67,11 +68,11 @@ class Publisher:
             issued_at=pending.issued_at + self._clock_offset(),
             not_after=pending.not_after,
             request_id=pending.request_id,
-            server=content if isinstance(content, ServerSpec) and pending.verb is Verb.CREATE else None,
+            server=content if isinstance(content, ServerSpec) and pending.verb is not Verb.DELETE else None,
             change=content if isinstance(content, ChangeSpec) else None,
             reboot_type=args.get("reboot_type"),
             clean_shutdown=bool(args.get("clean_shutdown", True)),
-            image_id=args.get("image_id") if pending.verb in (Verb.SNAPSHOT, Verb.BACKUP) else None,
+            image_id=args.get("image_id") if row_of(pending).repeat is Repeat.IMAGE else None,
         )
 
     async def withdraw(self, uuid: str) -> None:

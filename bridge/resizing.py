@@ -11,7 +11,8 @@ from bridge.edge.nova_objects import timestamp, unwrap
 from bridge.edge.placement import Placement
 from bridge.presence import Presence
 from proto.errors import FaultCode, Refused, Stale
-from proto.messages import ChangeSpec, Fault, Rpc, ServerState
+from proto.messages import Fault, Rpc, ServerState
+from proto.specs import ChangeSpec
 
 LOG = logging.getLogger(__name__)
 

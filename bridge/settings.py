@@ -11,8 +11,9 @@ from typing import Any
 from oslo_config import cfg, types
 from oslo_log import log
 
+from bridge.core import audit_period
 from proto import logs
-from proto.errors import Misconfigured
+from proto.errors import Malformed, Misconfigured
 
 # oslo.messaging imports eventlet, which we never use, and eventlet tells every user of it that it is deprecated.
 # This module is the first that the programs import.
@@ -53,6 +54,20 @@ BRIDGE = [
     cfg.IntOpt("shutdown_grace", default=10, min=0, help="Seconds that running work may take at SIGTERM."),
     cfg.IntOpt("collection_interval", default=300, min=1, help="Seconds between two collections of what a site keeps."),
     cfg.IntOpt("image_keep", default=7, min=0, help="Days that a copy of an image stays in a site without a server."),
+    cfg.IntOpt(
+        "reclaim_instance_interval",
+        default=0,
+        min=0,
+        help="Seconds after which a soft-deleted instance is deleted; 0: never. As Nova's option of that name, which "
+        "decides in the cascading nova-api whether a delete is a soft one.",
+    ),
+    cfg.IntOpt(
+        "resize_confirm_window",
+        default=0,
+        min=0,
+        help="Seconds after which a resize that its tenant neither confirmed nor reverted is confirmed; 0: never. As "
+        "Nova's option of that name.",
+    ),
 ]
 TRACING = [
     cfg.BoolOpt("enabled", default=False, help="Send spans to an OpenTelemetry collector."),
@@ -63,11 +78,40 @@ TRACING = [
         help="OTLP/HTTP endpoint.",
     ),
 ]
+# As in nova.conf, so that an operator copies his sections; oslo.messaging has [oslo_messaging_notifications] itself.
+DEFAULT = [
+    cfg.BoolOpt(
+        "instance_usage_audit",
+        default=False,
+        help="Tell once a period which instances existed in it (compute.instance.exists), as Nova's option.",
+    ),
+    cfg.StrOpt(
+        "instance_usage_audit_period",
+        default="month",
+        help="hour, day, month or year, with @ and a number for a period that begins later, as Nova's option.",
+    ),
+]
+NOTIFICATIONS = [
+    cfg.StrOpt(
+        "notification_format",
+        default="unversioned",
+        choices=["unversioned", "versioned", "both"],
+        help="Which of Nova's notifications are sent in nova-compute's place, as Nova's option. None are unless "
+        "[oslo_messaging_notifications] names a driver, as in nova.conf; its other options count too.",
+    ),
+    cfg.ListOpt(
+        "versioned_notifications_topics",
+        default=["versioned_notifications"],
+        help="Topics of the versioned ones, as Nova's option.",
+    ),
+]
 GROUPS: dict[str, list[Any]] = {
+    "DEFAULT": DEFAULT,
     "cascading": CASCADING,
     "nats": NATS,
     "etcd": ETCD,
     "bridge": BRIDGE,
+    "notifications": NOTIFICATIONS,
     "tracing": TRACING,
 }
 
@@ -120,6 +164,10 @@ def validate(conf: Any) -> None:
     for name, (value, meaning) in needed.items():
         if not value:
             raise Misconfigured(f"{name} is not set: name {meaning} in the file given with --config-file")
+    try:
+        audit_period.parse(conf.DEFAULT.instance_usage_audit_period)
+    except Malformed as error:
+        raise Misconfigured(f"[DEFAULT] instance_usage_audit_period: {error}") from error
 
 
 def spool_directory(conf: Any) -> Path:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from bridge.addresses import Addresses
 from bridge.asks import Asks
+from bridge.auto_confirm import AutoConfirm
 from bridge.awaited import AwaitedCalls
 from bridge.boot import Boot
 from bridge.calls import Calls
@@ -21,6 +23,7 @@ from bridge.edge.etcd_store import Conflict, EtcdStore, OwnershipLost
 from bridge.edge.glance import Glance
 from bridge.edge.neutron import Neutron
 from bridge.edge.nova_api import NovaApi
+from bridge.edge.nova_audit import NovaAudit
 from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_rpc import NovaRpc
 from bridge.edge.placement import Placement
@@ -35,6 +38,8 @@ from bridge.intake import Intake
 from bridge.interfaces import Interfaces
 from bridge.network_info import NetworkInfo
 from bridge.networks import Networks
+from bridge.noticed import Noticed, ServerWatch
+from bridge.notifications import Notifications, Telling
 from bridge.observations import Observations
 from bridge.operations import Operations
 from bridge.orders import Orders
@@ -44,7 +49,10 @@ from bridge.presence import Presence
 from bridge.publisher import Publisher
 from bridge.removal import Removal
 from bridge.resizing import Resizing
+from bridge.shelving import Shelving
 from bridge.snapshots import Snapshots
+from bridge.unshelving import Unshelving
+from bridge.usage_audit import UsageAudit
 from proto import codec, streams, subjects
 from proto.errors import Malformed
 from proto.jetstream import JetStream, Pull
@@ -72,10 +80,14 @@ class Edges:
     heartbeats: Heartbeats
     catalog: Catalog
     flavor_watch: FlavorWatch
+    server_watch: ServerWatch
     key: PrivateKey
     spool: Spool
     networks_in_several_sites: bool = True
     times: Times = field(default_factory=Times)
+    reclaim_interval: int = 0  # s
+    resize_confirm_window: int = 0  # s; 0 = resizes wait for their tenants
+    telling: Telling | None = None  # None: no notifications
 
 
 class Site:
@@ -85,6 +97,11 @@ class Site:
         self._spec = spec
         self._edges = edges
         self._ownership = ownership
+        flights = Flights()
+        self._notifications: Notifications | None = None
+        if edges.telling is not None:
+            self._notifications = Notifications(edges.conductor, edges.glance, flights, edges.telling)
+            edges = dataclasses.replace(edges, conductor=edges.conductor.telling(self._notifications.heard))
         self.presence = Presence(
             spec.site,
             spec.hosts,
@@ -100,7 +117,6 @@ class Site:
         resizing = Resizing(edges.conductor, edges.placement, edges.catalog, self.presence)
         self.calls = Calls(spec.site, edges.road, self.presence, awaited, resizing)
         self._instances = Instances(ownership, edges.store)
-        flights = Flights()
         hosts = [entry.host for entry in spec.hosts]
         publisher = Publisher(ownership, spec.epoch, edges.road, self._instances, lambda: self.presence.clock_offset)
         addresses = Addresses(spec.site, hosts, edges.neutron)
@@ -126,12 +142,18 @@ class Site:
         pace = Pace(spec.image_rate * 1024**2)
         uploads = ImageUploads(spec.site, edges.road, edges.glance, edges.spool, pace)
         self.presence.uploads = uploads.shown
+        snapshots = Snapshots(ownership, self._instances, edges.conductor, uploads)
+        shelving = Shelving(
+            spec.site, edges.road, edges.conductor, snapshots, uploads, edges.glance, cards, edges.placement
+        )
+        unshelving = Unshelving(edges.conductor, boot, cards, edges.neutron, edges.placement, self.presence, shelving)
         changes = Changes(
             edges.conductor,
             edges.glance,
             resizing,
             interfaces,
-            Snapshots(ownership, self._instances, edges.conductor, uploads),
+            snapshots,
+            shelving,
             edges.key,
             PublicKey(spec.sealing_public_key),
         )
@@ -141,6 +163,7 @@ class Site:
             publisher,
             edges.conductor,
             boot,
+            unshelving,
             removal,
             network_info,
             changes,
@@ -160,6 +183,10 @@ class Site:
             self.presence,
             edges.times,
         )
+        self._auto_confirm = AutoConfirm(
+            hosts, edges.conductor, edges.nova_api, self.presence, edges.resize_confirm_window
+        )
+        self._noticed = Noticed(spec.site, hosts, edges.server_watch, edges.road)
         self._orders = Orders(spec.site, {"flavor_sync": self._sync_flavors})
         self._healing = Healing(
             spec.site,
@@ -170,7 +197,8 @@ class Site:
             edges.conductor,
             edges.placement,
             self.presence,
-            boot.fail,
+            operations.fail_lost,
+            edges.reclaim_interval,
         )
 
     async def run(self) -> None:
@@ -187,8 +215,11 @@ class Site:
                     ("observations", self._observations.run(events)),
                     ("healing", self._healing.run()),
                     ("networks", self._networks.run()),
+                    ("names", self._noticed.run()),
                     ("flavors", self._flavors.run()),
                     ("collection", self._collection.run()),
+                    ("auto-confirm", self._auto_confirm.run()),
+                    ("usage audit", self._audit_usage(hosts)),
                 ):
                     tasks.create_task(work, name=f"{name} {self._spec.site}")
         except BaseExceptionGroup as group:
@@ -200,6 +231,8 @@ class Site:
             await self._edges.rpc.forget(hosts)
             await intake.close()
             await events.close()
+            if self._notifications is not None:
+                await self._notifications.close()
 
     async def _take_over(self) -> tuple[Pull, Pull]:
         """Make the site's streams and consumers exist; deleting older owners' durables returns what they had taken."""
@@ -232,6 +265,12 @@ class Site:
             await status.stop()
             await asks.stop()
             await orders.stop()
+
+    async def _audit_usage(self, hosts: list[str]) -> None:
+        telling = self._edges.telling
+        if self._notifications is not None and telling is not None and telling.audit:
+            audit = NovaAudit(self._edges.conductor.rpc)
+            await UsageAudit(hosts, audit, self._notifications, telling.period).run()
 
     async def _sync_flavors(self) -> Reply:
         """Look above, ask the site for all it lacks, drop what it has too much; the reply tells what was dropped."""

@@ -31,8 +31,15 @@ class Verb(StrEnum):
     DETACH_INTERFACE = "detach_interface"
     SNAPSHOT = "snapshot"
     BACKUP = "backup"
+    SHELVE = "shelve"
+    SHELVE_OFFLOAD = "shelve_offload"
+    UNSHELVE = "unshelve"
+    SOFT_DELETE = "soft_delete"
+    RESTORE = "restore"
     CONSOLE_OUTPUT = "console_output"
     VNC_CONSOLE = "vnc_console"
+    DIAGNOSTICS = "diagnostics"
+    INSTANCE_DIAGNOSTICS = "instance_diagnostics"
 
 
 class Mode(StrEnum):
@@ -91,6 +98,7 @@ class Operation:
     expiry: int | None  # s after issue when the command must no longer run; None = never
     repeat: Repeat
     finish: Finish = Finish.OBSERVATION
+    shown_as: str | None = None  # vm_state above once settled; None = the site's
 
 
 BUILD_TASK_STATES: tuple[str | None, ...] = ("scheduling", None, "networking", "block_device_mapping", "spawning")
@@ -123,7 +131,7 @@ def _seeking(verb: Verb, task_state: str, vm_state: str) -> Operation:
     )
 
 
-def _imaging(method: str, verb: Verb) -> Operation:
+def _imaging(method: str, verb: Verb, task_states: tuple[str | None, ...]) -> Operation:
     """Return the row of a verb whose image goes up once the site has taken it."""
     return Operation(
         method=method,
@@ -131,8 +139,8 @@ def _imaging(method: str, verb: Verb) -> Operation:
         mode=Mode.CAST,
         lane=Lane.NORMAL,
         event=f"compute_{method}",
-        begun=SNAPSHOT_TASK_STATES,
-        ends_from=SNAPSHOT_TASK_STATES,
+        begun=task_states,
+        ends_from=task_states,
         settles_in=("active", "stopped", "paused", "suspended"),
         refusal_leaves=Leaves.UNCHANGED,
         deadline=60,
@@ -167,6 +175,11 @@ SNAPSHOT_TASK_STATES: tuple[str | None, ...] = (
     "image_pending_upload",
     "image_uploading",
 )
+SHELVE_TASK_STATES: tuple[str | None, ...] = (
+    "shelving",
+    "shelving_image_pending_upload",
+    "shelving_image_uploading",
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -197,6 +210,22 @@ OPERATIONS: tuple[Operation, ...] = (
         expiry=None,
         repeat=Repeat.STATE,
     ),
+    Operation(
+        method="soft_delete_instance",
+        verb=Verb.SOFT_DELETE,
+        mode=Mode.CAST,
+        lane=Lane.URGENT,
+        event="compute_soft_delete_instance",
+        begun=("soft-deleting",),
+        ends_from=("soft-deleting",),
+        settles_in=("stopped",),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=30,
+        expiry=None,
+        repeat=Repeat.STATE,
+        shown_as="soft-delete",
+    ),
+    _seeking(Verb.RESTORE, "restoring", "active"),
     Operation(
         method="stop_instance",
         verb=Verb.STOP,
@@ -230,8 +259,39 @@ OPERATIONS: tuple[Operation, ...] = (
         expiry=900,
         repeat=Repeat.ACTION,
     ),
-    _imaging("snapshot_instance", Verb.SNAPSHOT),
-    _imaging("backup_instance", Verb.BACKUP),
+    _imaging("snapshot_instance", Verb.SNAPSHOT, SNAPSHOT_TASK_STATES),
+    _imaging("backup_instance", Verb.BACKUP, SNAPSHOT_TASK_STATES),
+    _imaging("shelve_instance", Verb.SHELVE, SHELVE_TASK_STATES),
+    Operation(
+        method="shelve_offload_instance",
+        verb=Verb.SHELVE_OFFLOAD,
+        mode=Mode.CAST,
+        lane=Lane.URGENT,
+        event="compute_shelve_offload_instance",
+        begun=("shelving", "shelving_offloading"),
+        ends_from=("shelving", "shelving_offloading"),
+        settles_in=(),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=30,
+        expiry=None,
+        repeat=Repeat.STATE,
+        finish=Finish.WORKER,
+    ),
+    Operation(
+        method="unshelve_instance",
+        verb=Verb.UNSHELVE,
+        mode=Mode.CAST,
+        lane=Lane.NORMAL,
+        event="compute_unshelve_instance",
+        begun=("unshelving", "spawning"),
+        ends_from=("spawning",),
+        settles_in=("active", "stopped", "paused", "suspended"),
+        refusal_leaves=Leaves.UNCHANGED,
+        deadline=60,
+        expiry=1800,
+        repeat=Repeat.TAG,
+        finish=Finish.WORKER,
+    ),
     _seeking(Verb.RESCUE, "rescuing", "rescued"),
     _seeking(Verb.UNRESCUE, "unrescuing", "active"),
     Operation(
@@ -339,10 +399,15 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _reading("get_console_output", Verb.CONSOLE_OUTPUT),
     _reading("get_vnc_console", Verb.VNC_CONSOLE),
+    _reading("get_diagnostics", Verb.DIAGNOSTICS),  # as microversions below 2.48 show them
+    _reading("get_instance_diagnostics", Verb.INSTANCE_DIAGNOSTICS),
 )
 
 BY_METHOD: dict[str, Operation] = {row.method: row for row in OPERATIONS}
 BY_VERB: dict[Verb, Operation] = {row.verb: row for row in OPERATIONS}
+
+# Casts that the bridge ends alone: what Neutron above then has goes to the site as any change there (bridge/networks).
+ADDRESS_CHANGES = frozenset({"add_fixed_ip_to_instance", "remove_fixed_ip_from_instance", "inject_network_info"})
 
 # CALLs without a row: the nova.exception that nova-api turns into a clean HTTP error (Nova 34, api/openstack/compute).
 # Any other CALL without a row answers NotImplementedError, any other cast leaves the fault ``unsupported``.
@@ -353,4 +418,5 @@ CALL_REFUSALS: dict[str, str] = {
     "check_can_live_migrate_destination": "MigrationPreCheckError",
     "prep_snapshot_based_resize_at_dest": "MigrationPreCheckError",
     "quiesce_instance": "InstanceQuiesceNotSupported",
+    "reserve_block_device_name": "InvalidVolume",
 }

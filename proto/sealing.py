@@ -10,7 +10,7 @@ import nacl.exceptions
 import nacl.public
 
 from proto.errors import Malformed, Misconfigured
-from proto.messages import Sealed, ServerSecrets
+from proto.specs import Sealed, ServerSecrets
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Queries about what the site has of flavors, images and keypairs: make a flavor ahead, list what we made, drop it."""
+"""Queries about what the site has of flavors, images, keypairs and server groups: list what we made, drop it, and
+make a flavor ahead."""
 
 import logging
 import time
@@ -60,6 +61,7 @@ async def drop(site: Site, query: Query) -> Reply:
 async def _held(site: Site) -> list[Holding]:
     uses = await site.uses.count()
     found = [*await _flavors(site, uses), *await _images(site, uses), *await _keypairs(site, uses)]
+    found += await _server_groups(site)
     return site.stock.dated(found, time.time(), site.shelf.asked_at)
 
 
@@ -87,6 +89,19 @@ async def _keypairs(site: Site, uses: Uses) -> list[Holding]:
     ]
 
 
+async def _server_groups(site: Site) -> list[Holding]:
+    """None where the site's policy lets the agent see no groups: then it could not make any either."""
+    try:
+        groups = await site.groups.list()
+    except Refused:
+        return []
+    return [
+        Holding(HoldingKind.SERVER_GROUP, group.group_id, identity.uuid_of([group.name]), used=group.members)
+        for group in groups
+        if identity.is_ours(group.name)
+    ]
+
+
 async def _delete(site: Site, holding: Holding) -> None:
     match holding.kind:
         case HoldingKind.FLAVOR:
@@ -95,6 +110,8 @@ async def _delete(site: Site, holding: Holding) -> None:
             await site.images.delete(holding.site_id)
         case HoldingKind.KEYPAIR:
             await site.keypairs.delete(holding.site_id)
+        case HoldingKind.SERVER_GROUP:
+            await site.groups.delete(holding.site_id)
 
 
 def _mark(holding: Holding) -> str:

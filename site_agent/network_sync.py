@@ -4,7 +4,8 @@ import logging
 from collections.abc import Collection, Mapping
 
 from proto.errors import CascadeError, FaultCode, Refused
-from proto.messages import NetworkSpec, PortSpec, Query, Reply
+from proto.messages import Query, Reply
+from proto.specs import NetworkSpec, PortSpec
 from site_agent.core.security import needed
 from site_agent.edge.networks import Resource
 from site_agent.resources import network, port

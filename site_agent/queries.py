@@ -7,7 +7,7 @@ from proto import codec, logs, subjects
 from proto.errors import CascadeError, FaultCode, Malformed, Refused
 from proto.jetstream import Subscription
 from proto.messages import Fault, Query, Reply
-from site_agent import catalogue, census, handlers, image_queries, network_sync
+from site_agent import catalogue, census, handlers, image_queries, names, network_sync
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
@@ -16,6 +16,7 @@ TABLE: Mapping[str, Callable[[Site, Query], Awaitable[Reply]]] = {
     census.VERB: census.census,
     network_sync.VERB: network_sync.network_sync,
     network_sync.DROP: network_sync.network_drop,
+    names.VERB: names.names_sync,
     "flavor_ensure": catalogue.flavor_ensure,
     "holdings": catalogue.holdings,
     "drop": catalogue.drop,

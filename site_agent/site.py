@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from proto import tracing
 from proto.errors import Expired, FaultCode, Malformed, Refused
 from proto.jetstream import JetStream
-from proto.messages import Bundle, Command, Sealed, ServerSecrets
+from proto.messages import Bundle, Command
 from proto.sealing import PrivateKey
+from proto.specs import Sealed, ServerSecrets
 from proto.transfer import Transfers
 from site_agent.core.clock import SiteClock
 from site_agent.edge.cloud import Cloud
 from site_agent.edge.flavors import Flavors, Keypairs
 from site_agent.edge.hosts import Hosts
 from site_agent.edge.images import Images
+from site_agent.edge.names import Names
 from site_agent.edge.networks import Networks
 from site_agent.edge.quotas import Quotas
+from site_agent.edge.server_groups import ServerGroups
 from site_agent.edge.servers import Servers
 from site_agent.edge.uses import ServerUses
 from site_agent.memory import Memory
@@ -39,6 +42,7 @@ class Site:
     cloud: Cloud
     road: JetStream
     servers: Servers
+    groups: ServerGroups
     uses: ServerUses
     flavors: Flavors
     keypairs: Keypairs
@@ -46,6 +50,7 @@ class Site:
     networks: Networks
     hosts: Hosts
     quotas: Quotas
+    names: Names
     reports: Reports
     memory: Memory
     clock: SiteClock
@@ -89,6 +94,7 @@ def make(
         cloud=cloud,
         road=road,
         servers=Servers(cloud),
+        groups=ServerGroups(cloud),
         uses=ServerUses(cloud),
         flavors=Flavors(cloud),
         keypairs=Keypairs(cloud),
@@ -96,6 +102,7 @@ def make(
         networks=Networks(cloud),
         hosts=Hosts(cloud),
         quotas=Quotas(cloud),
+        names=Names(cloud),
         reports=Reports(bundle.site, road, memory),
         memory=memory,
         clock=SiteClock(cloud.clock_offset, time.time()),

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from proto.messages import FlavorSpec, Holding
+from proto.messages import Holding
+from proto.specs import FlavorSpec
 
 
 @dataclass(slots=True)

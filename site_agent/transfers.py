@@ -6,7 +6,8 @@ import time
 from proto import codec, subjects
 from proto.errors import FaultCode, Refused, Stale, Unavailable
 from proto.jetstream import JetStream
-from proto.messages import Ask, ImageSpec, Reply
+from proto.messages import Ask, Reply
+from proto.specs import ImageSpec
 
 ASK_TIMEOUT = 30.0  # s; more than the bridge ever lets an ask wait for its rate limit
 LINK_LOOK = 0.5  # s between two looks whether the link that an answer must come by still stands

@@ -7,6 +7,7 @@ from bridge.core import flavor_digest
 from bridge.core.records import FlavorVersion
 from proto.messages import Holding, HoldingKind
 
+GROUP_KEEP = 600.0  # s an empty server group stays
 KEYPAIR_KEEP = 600.0  # s an unused keypair stays, as one tenant often boots several servers in a row
 
 
@@ -17,6 +18,7 @@ class Needs:
     flavors: frozenset[str] = frozenset()  # ids above, any version
     images: frozenset[str] = frozenset()  # ids above
     keypairs: frozenset[str] = frozenset()  # fingerprints
+    groups: frozenset[str] = frozenset()  # ids above
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ def _reason(holding: Holding, above: Above, needs: Needs, now: float) -> str:
         case HoldingKind.KEYPAIR:
             idle = holding.source not in needs.keypairs and _idle(holding, now) >= KEYPAIR_KEEP
             return "no server uses it" if idle else ""
+        case HoldingKind.SERVER_GROUP:
+            idle = holding.source not in needs.groups and _idle(holding, now) >= GROUP_KEEP
+            return "no server is in it" if idle else ""
 
 
 def _flavor(holding: Holding, record: FlavorVersion | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from proto.errors import FaultCode, Refused
-from proto.messages import DiskSpec
+from proto.specs import DiskSpec
 
 Mappings = Iterable[Mapping[str, Any]]  # flattened Nova BlockDeviceMappings
 

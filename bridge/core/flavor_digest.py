@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bridge.core.records import FlavorVersion
-from proto.messages import FlavorSpec
+from proto.specs import FlavorSpec
 
 REMEMBERED = 64  # former contents whose number is kept: a boot that was under way during a change still names its own
 

@@ -5,7 +5,8 @@ Only what does not change by the minute: whether there is room is Placement's to
 
 from proto import extra_specs
 from proto.errors import FaultCode, Refused
-from proto.messages import Capacity, FlavorSpec
+from proto.messages import Capacity
+from proto.specs import FlavorSpec
 
 DEVICE_PROFILE = "accel:device_profile"
 

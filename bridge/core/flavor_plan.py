@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from bridge.core import flavor_digest
 from bridge.core.records import FlavorVersion, SiteFlavor
-from proto.messages import FlavorSpec
+from proto.specs import FlavorSpec
 
 FIRST_RETRY = 60.0  # s until a site that refused a version is asked again
 LONGEST_RETRY = 3600.0  # s

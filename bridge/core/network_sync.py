@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from proto.messages import NetworkSpec, PortSpec, SecurityGroupSpec
+from proto.specs import NetworkSpec, PortSpec, SecurityGroupSpec
 
 Spec = NetworkSpec | SecurityGroupSpec | PortSpec
 

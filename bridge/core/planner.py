@@ -7,7 +7,7 @@ import msgspec
 
 from bridge.core.records import REMEMBERED_RPC_IDS, InstanceRecord, Pending
 from proto.messages import Fault, Rpc, ServerState
-from proto.operations import BY_METHOD, BY_VERB, Finish, Mode, Operation, Verb
+from proto.operations import ADDRESS_CHANGES, BY_METHOD, BY_VERB, Finish, Mode, Operation, Verb
 
 EXTERNAL_EVENT = "external_instance_event"
 
@@ -18,14 +18,14 @@ class Step(Enum):
     DONE = "done"  # its outcome is recorded: acknowledge
     RESUME = "resume"  # an earlier owner or delivery planned it: see that it is published, and wait
     PLAN = "plan"  # new
-    EVENT = "event"  # Neutron or Cinder told Nova of a change: look again
+    ADDRESSES = "addresses"  # nothing for the site: they change above, and Neutron told Nova so or is to be told
     UNSUPPORTED = "unsupported"  # no row
 
 
 def step(rpc: Rpc, record: InstanceRecord | None) -> Step:
     """Return how to go on with an RPC; the record is that of its instance, if there is one."""
-    if rpc.method == EXTERNAL_EVENT:
-        return Step.EVENT
+    if rpc.method == EXTERNAL_EVENT or rpc.method in ADDRESS_CHANGES:
+        return Step.ADDRESSES
     if rpc.method not in BY_METHOD:
         return Step.UNSUPPORTED
     if record is None or rpc.rpc_id not in record.rpc_ids:

@@ -2,8 +2,9 @@
 
 import msgspec
 
-from proto.messages import Fault, FlavorSpec, ServerState, SiteHost
+from proto.messages import Fault, ServerState, SiteHost
 from proto.operations import Verb
+from proto.specs import FlavorSpec
 
 REMEMBERED_RPC_IDS = 8
 CAPS = ("vcpus", "memory_mb", "disk_gb")  # what an operator may limit

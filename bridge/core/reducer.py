@@ -6,18 +6,18 @@ from typing import Any
 
 import msgspec
 
+from bridge.core import vendor
 from bridge.core.planner import row_of
 from bridge.core.records import InstanceRecord, Pending
 from proto.errors import FaultCode
 from proto.messages import Fault, Observation, Outcome, ServerState
-from proto.operations import Operation, Verb
+from proto.operations import Operation, Repeat, Verb
 
 POWER_RUNNING = 1  # nova.compute.power_state
 POWER_SHUTDOWN = 4
 ROOT_DEVICE = "/dev/vda"  # what attach code above starts counting from (NOVA-RPC 4.1)
 
-# vm_states of the site that are copied above when nobody asked for them; anything else waits for its own row.
-COPIED_STATES = frozenset({"active", "stopped", "paused", "suspended"})
+COPIED_STATES = vendor.OVERWRITTEN  # vm_states that are the same above as in the site, whoever asked for them
 LAUNCHING = frozenset({Verb.CREATE, Verb.REBUILD, Verb.RESCUE})  # the guest begins anew
 PLAIN = frozenset({Verb.CREATE, Verb.DELETE})  # a server that is there, or is not: when one looked does not matter
 RESIZED = "resized"  # it waits for its tenant's word: a site that confirms by itself does not speak for him
@@ -43,6 +43,7 @@ class Reduction:
     changes: dict[str, Any]
     expected_task_state: tuple[str | None, ...]
     fault: Fault | None = None
+    expected_vm_state: tuple[str, ...] = ()  # empty = any
 
 
 def reduce(record: InstanceRecord, seen: Observation, command_waiting: bool) -> Reduction:
@@ -67,7 +68,7 @@ def reduce(record: InstanceRecord, seen: Observation, command_waiting: bool) -> 
         return _plain(Verdict.IGNORED, record)
     if seen.outcome in (Outcome.REFUSED, Outcome.EXPIRED):
         return _failed(noted, pending, seen.fault or Fault(FaultCode.BUG, "refused without a reason"), seen.server)
-    if pending.verb is Verb.DELETE:
+    if not row_of(pending).settles_in:
         return _plain(Verdict.GONE if seen.absent else Verdict.NOTED, noted)
     return _outcome(noted, pending, seen)
 
@@ -80,6 +81,8 @@ def _outcome(noted: InstanceRecord, pending: Pending, seen: Observation) -> Redu
         return _failed(noted, pending, Fault(FaultCode.MISSING, "the server is not in the site any more"), None)
     if server is None or server.task_state is not None:
         return _plain(Verdict.NOTED, _begun(noted, pending, server))
+    if row.verb in (Verb.CREATE, Verb.UNSHELVE):
+        server = _launched(server)
     if server.vm_state in row.settles_in:
         return Reduction(Verdict.SUCCEEDED, noted, _success(row, server), row.ends_from)
     if server.vm_state == "building" or (row.verb is Verb.CONFIRM_RESIZE and server.vm_state == RESIZED):
@@ -88,16 +91,22 @@ def _outcome(noted: InstanceRecord, pending: Pending, seen: Observation) -> Redu
     return _failed(noted, pending, Fault(_code_of(server.fault), reason), server)
 
 
+def _launched(server: ServerState) -> ServerState:
+    """Return a new server as it is shown: what its vendor did with it before the first look is no failed boot."""
+    shown = vendor.as_shown(server.vm_state, server.power_state)
+    return msgspec.structs.replace(server, vm_state=shown[0], power_state=shown[1]) if shown else server
+
+
 def _begun(noted: InstanceRecord, pending: Pending, server: ServerState | None) -> InstanceRecord:
     """A snapshot may take hours, but once the site works at it, nobody need fear that it begins too late."""
-    if server is None or pending.verb not in (Verb.SNAPSHOT, Verb.BACKUP):
+    if server is None or row_of(pending).repeat is not Repeat.IMAGE:
         return noted
     return msgspec.structs.replace(noted, pending=msgspec.structs.replace(pending, begun=True))
 
 
 def _success(row: Operation, server: ServerState) -> dict[str, Any]:
     changes: dict[str, Any] = {
-        "vm_state": server.vm_state,
+        "vm_state": row.shown_as or server.vm_state,
         "power_state": server.power_state,
         "task_state": None,
     }
@@ -117,14 +126,13 @@ def _failed(noted: InstanceRecord, pending: Pending, fault: Fault, server: Serve
 
 
 def _unasked(record: InstanceRecord, noted: InstanceRecord, seen: Observation) -> Reduction:
-    server = seen.server
-    settled = server is not None and server.task_state is None and record.vm_state != RESIZED
-    if server is None or not settled or server.vm_state not in COPIED_STATES:
+    shown = vendor.shown(seen.server) if seen.server is not None else None
+    if shown is None:
         return _plain(Verdict.NOTED if noted != record else Verdict.IGNORED, noted)
-    if (record.vm_state, record.power_state) == (server.vm_state, server.power_state):
-        return _plain(Verdict.NOTED if noted.server_id != record.server_id else Verdict.IGNORED, noted)
-    changes = {"vm_state": server.vm_state, "power_state": server.power_state}
-    return Reduction(Verdict.COPIED, noted, changes, (None,))
+    if vendor.as_shown(record.vm_state, record.power_state) == (shown.vm_state, shown.power_state):
+        same = (noted.server_id, noted.vm_state) == (record.server_id, record.vm_state)
+        return _plain(Verdict.IGNORED if same else Verdict.NOTED, noted)
+    return Reduction(Verdict.COPIED, noted, shown.changes, (None,), shown.fault, vendor.overwritten(record))
 
 
 def _retrying(record: InstanceRecord, pending: Pending, seen: Observation) -> Reduction:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from proto.messages import (
+from proto.specs import (
     DiskSpec,
     FlavorSpec,
     ImageSpec,
@@ -17,6 +17,7 @@ from proto.messages import (
     PortSpec,
     Sealed,
     SecurityGroupSpec,
+    ServerGroupSpec,
     ServerSpec,
 )
 
@@ -107,7 +108,17 @@ def server_spec(
         disk_config=_disk_config(instance),
         disks=disks,
         security_groups=security_groups,
+        group=server_group(request_spec),
     )
+
+
+def server_group(request_spec: Plain) -> ServerGroupSpec | None:
+    """Return the server group of a flattened RequestSpec; None without one."""
+    group = request_spec.get("instance_group")
+    if not group or not group.get("policy"):
+        return None
+    rules = {str(key): str(value) for key, value in (group.get("_rules") or {}).items()}
+    return ServerGroupSpec(str(group["uuid"]), str(group["policy"]), rules)
 
 
 def _disk_config(instance: Plain) -> str | None:

@@ -6,7 +6,7 @@ The inputs are Neutron's REST bodies.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from proto.messages import FixedIp, NetworkSpec, PortSpec, SecurityGroupRuleSpec, SecurityGroupSpec, SubnetSpec
+from proto.specs import FixedIp, NetworkSpec, PortSpec, SecurityGroupRuleSpec, SecurityGroupSpec, SubnetSpec
 
 Plain = Mapping[str, Any]
 

@@ -139,6 +139,10 @@ class CloudSession:
         """Authenticate, and see that the catalogue has ``services``; Misconfigured with one clear line if not."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._check, services)
 
+    def endpoint(self, service: str) -> str:
+        """Return the versioned endpoint of a service that was checked, without a slash at its end."""
+        return self._endpoints[service]
+
     def close(self) -> None:
         """Drop connections and waiting calls; running ones end by themselves."""
         for pool in (self._pool, self._uploads):

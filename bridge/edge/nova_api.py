@@ -40,6 +40,11 @@ class NovaApi:
         """Declare a service down at once, or take that back: an operator gives the site up."""
         await self._call("PUT", f"/os-services/{service}", body={"forced_down": forced})
 
+    async def confirm_resize(self, uuid: str) -> bool:
+        """Ask for a resize to be confirmed, as a tenant does; False if the instance is gone or in no state for it."""
+        answer = await self._call("POST", f"/servers/{uuid}/action", body={"confirmResize": None}, expect=(404, 409))
+        return answer.ok
+
     async def flavors(self) -> list[dict[str, Any]]:
         """Return every flavor, public or private, with its extra specs.
 

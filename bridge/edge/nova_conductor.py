@@ -4,11 +4,13 @@ Every call costs the conductor 5-40 ms, so callers make as few as they can. Unav
 not answer (the call may have been carried out); InstanceGone and TaskStateChanged mean that the operation is over.
 """
 
+import copy
 import datetime
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from bridge.core.notices import ActionEvent
 from bridge.edge import nova_objects
 from bridge.edge.nova_conductor_rpc import (
     ConductorRpc,
@@ -54,6 +56,18 @@ class NovaConductor:
 
     def __init__(self, transport: Any, timeout: float = CALL_TIMEOUT, workers: int = WORKERS) -> None:
         self._rpc = ConductorRpc(transport, timeout, workers)
+        self._heard: Callable[[ActionEvent], None] = lambda _event: None
+
+    @property
+    def rpc(self) -> ConductorRpc:
+        """The calls themselves, for what belongs to another concern than an operation."""
+        return self._rpc
+
+    def telling(self, heard: Callable[[ActionEvent], None]) -> "NovaConductor":
+        """Return this client as it is, but ``heard`` is called with each action event that is begun or ended by it."""
+        told = copy.copy(self)
+        told._heard = heard
+        return told
 
     def close(self) -> None:
         """Start no more calls."""
@@ -176,6 +190,20 @@ class NovaConductor:
             if len(page) < PAGE:
                 return instances
 
+    async def hosts_of_earlier_members(self, group_id: str, uuid: str) -> set[str]:
+        """Return the hosts of the instances that joined a server group before this one; RemoteFailure if it is gone.
+
+        Unavailable or RemoteFailure also where the conductor of a cell has no access to the API database.
+        """
+        group = unwrap(await self._rpc.of_class(admin_context(), "InstanceGroup", "get_by_uuid", group_id))
+        members = list(group["members"] or [])
+        earlier = members[: members.index(uuid)] if uuid in members else members
+        if not earlier:
+            return set()
+        filters = {"uuid": earlier, "deleted": False}
+        found = unwrap(await self._rpc.of_class(admin_context(), "InstanceList", "get_by_filters", filters))
+        return {instance["host"] for instance in found if instance["host"]}
+
     async def save_instance(
         self,
         context: Context,
@@ -195,6 +223,11 @@ class NovaConductor:
         if expected_vm_state:
             expected["expected_vm_state"] = list(expected_vm_state)
         return await self._rpc.of_object(context, nova_objects.instance_patch(uuid, changes), "save", **expected)
+
+    async def unconfirmed_resizes(self, host: str, window: int) -> list[dict[str, Any]]:
+        """Return the host's migrations that have been finished for ``window`` s and were neither confirmed nor not."""
+        method = "get_unconfirmed_by_dest_compute"
+        return unwrap(await self._rpc.of_class(admin_context(), "MigrationList", method, window, host))
 
     async def save_migration(self, context: Context, migration_id: int, changes: Mapping[str, Any]) -> None:
         """Write ``changes`` of a migration and nothing else."""
@@ -216,6 +249,7 @@ class NovaConductor:
     async def event_start(self, context: Context, uuid: str, event: str, host: str) -> None:
         """Begin an event of the instance action that the context's request id names; none is fine."""
         await self._event(context, "event_start", uuid, event, host=host)
+        self.tell(context, uuid, event, host, began=True)
 
     async def event_finish(
         self,
@@ -232,6 +266,13 @@ class NovaConductor:
         """
         traceback = (details or error) if error is not None else None
         await self._event(context, "event_finish_with_failure", uuid, event, exc_val=error, exc_tb=traceback)
+        self.tell(context, uuid, event, host, began=False, error=error)
+
+    def tell(
+        self, context: Context, uuid: str, event: str, host: str | None, began: bool, error: str | None = None
+    ) -> None:
+        """Have whoever listens hear of an event; for those that Nova does not record."""
+        self._heard(ActionEvent(context, uuid, event, host, began, error))
 
     async def _event(self, context: Context, method: str, uuid: str, event: str, **kwargs: Any) -> None:
         try:
@@ -264,6 +305,12 @@ class NovaConductor:
             found = unwrap(await self._rpc.of_class(context, "VirtualInterface", "get_by_uuid", port_id))
             if found is None or found["instance_uuid"] != uuid:
                 raise
+
+    async def vif_tag(self, context: Context, port_id: str) -> str | None:
+        """Return the device tag of a recorded port; None if it has none."""
+        found = unwrap(await self._rpc.of_class(context, "VirtualInterface", "get_by_uuid", port_id))
+        tag: str | None = found["tag"] if found is not None else None
+        return tag
 
     async def delete_vifs(self, context: Context, uuid: str) -> None:
         """Drop all recorded ports of the instance; may be repeated."""

@@ -39,8 +39,9 @@ UNSEEN = (
     ),
     unseen(
         "server groups",
-        "anti-affinity within a site is refused, affinity means one site",
-        "tell tenants, or remove ServerGroup*AffinityFilter from [filter_scheduler] enabled_filters",
+        "a site is one host above: anti-affinity is the site's own to keep, affinity means one site",
+        "[filter_scheduler] enabled_filters without ServerGroupAntiAffinityFilter for nova-scheduler only "
+        "(/etc/nova/nova-scheduler.conf); nova-conductor refuses groups whose filter its own configuration lacks",
     ),
 )
 

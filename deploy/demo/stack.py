@@ -28,6 +28,7 @@ class Stack:
     """Everything under one state directory ($CASCADE_STATE_DIR or .state of the repository)."""
 
     state: Path
+    top: str = TOP  # name of the cascading cloud
 
     @classmethod
     def default(cls) -> "Stack":
@@ -79,13 +80,17 @@ class Stack:
 
     def write_configuration(self) -> None:
         """Write the bridge's and the agents' files; needs the clouds and the middle."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        cloud = json.loads((self.state / "clouds" / TOP / "cloud.json").read_text())
-        own = f"[DEFAULT]\ntransport_url = {cloud['transport_url']}\n\n[cascading]\ncloud = {TOP}-service\n\n"
-        self.bridge_conf.touch(mode=0o600)
-        self.bridge_conf.write_text(own + self.middle.config.read_text())
+        self.write_bridge_configuration()
         for site in SITES:
             self.write_agent_configuration(site)
+
+    def write_bridge_configuration(self) -> None:
+        """Write the bridge's file; needs the cascading cloud and the middle."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        cloud = json.loads((self.state / "clouds" / self.top / "cloud.json").read_text())
+        own = f"[DEFAULT]\ntransport_url = {cloud['transport_url']}\n\n[cascading]\ncloud = {self.top}-service\n\n"
+        self.bridge_conf.touch(mode=0o600)
+        self.bridge_conf.write_text(own + self.middle.config.read_text())
 
     def write_agent_configuration(self, site: str) -> None:
         """Write the file of one site's agent; needs the middle."""
@@ -151,7 +156,7 @@ class Stack:
         arguments = ("compute", "service", "list", "--service", "nova-compute", "-f", "json")
 
         def enabled() -> bool:
-            listed = {row["Host"]: row for row in json.loads(self.client(TOP, *arguments))}
+            listed = {row["Host"]: row for row in json.loads(self.client(self.top, *arguments))}
             return all(listed.get(site, {}).get("Status") == "enabled" for site in sites)
 
         wait(enabled, ONLINE, f"Nova above does not use the sites; see {self.log('bridge')}")

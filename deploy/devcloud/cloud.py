@@ -109,8 +109,6 @@ def check_options(options: Options) -> None:
     """Raises for what does not go together."""
     if options.cinder and not named(options.release).has_cinder:
         raise DevcloudError(f"there is no Cinder of release {options.release} here; leave --cinder out")
-    if options.role == CASCADING and options.release != CURRENT.name:
-        raise DevcloudError(f"a cascading cloud is of release {CURRENT.name}; leave --release out")
 
 
 def create(name: str, options: Options, layout: Layout, taken: Collection[int]) -> Cloud:

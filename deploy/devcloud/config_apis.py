@@ -89,13 +89,13 @@ def glance(site: Site) -> Config:
 
 
 def neutron(site: Site, venv: str) -> Config:
-    """neutron.conf: ML2 and routers, no agents, quotas off until somebody sets one."""
+    """neutron.conf: ML2, routers and `networks=auto`; no agents, quotas off until somebody sets one."""
     unlimited = ("network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule")
     return {
         "DEFAULT": defaults(
             core_plugin="ml2",
             dns_domain="example.org.",  # with its default Neutron forgets every dns_name
-            service_plugins="router",
+            service_plugins="router,auto_allocate",
             transport_url=site.transport_url,
             auth_strategy="keystone",
             api_paste_config=f"{venv}/etc/neutron/api-paste.ini",

@@ -1,7 +1,7 @@
 """Configuration of Nova: one file for API, conductor and scheduler, one directory for every compute."""
 
 from deploy.devcloud import ports
-from deploy.devcloud.cloud import REGION, Cloud
+from deploy.devcloud.cloud import CASCADING, REGION, Cloud
 from deploy.devcloud.config import Config, Site, credentials, database_section, defaults, token_section, write
 
 LOG_LEVELS = (
@@ -9,6 +9,13 @@ LOG_LEVELS = (
     "taskflow=WARN", "neutronclient=ERROR", "nova.service=DEBUG",
 )  # fmt: skip
 """nova.service says only at DEBUG when a service's RPC queues are there (`services.READY_LINES`)."""
+FILTERS = (
+    "ComputeFilter", "ComputeCapabilitiesFilter", "ImagePropertiesFilter", "ServerGroupAntiAffinityFilter",
+    "ServerGroupAffinityFilter", "SameHostFilter", "DifferentHostFilter",
+)  # fmt: skip
+"""Nova's defaults and the two that honour the hints same_host and different_host, as most clouds have them."""
+AGGREGATE_FILTERS = ("AggregateInstanceExtraSpecsFilter", "AggregateMultiTenancyIsolation")
+"""What lets an operator give sites to flavors or tenants."""
 COMPUTE_DRIVER = "devcloud_fake.DevcloudDriver"
 """Module and class below nova.virt, whose path `runtime/launch.py` extends with `runtime/nova_virt`."""
 
@@ -17,6 +24,7 @@ def write_all(site: Site) -> None:
     """Writes nova.conf of the controller and of every compute, and the api-paste.ini that nova-api looks for beside."""
     etc = site.cloud.etc("nova")
     write(etc / "nova.conf", controller(site))
+    write(etc / "nova-scheduler.conf", scheduler(site))
     paste = site.venv / "etc" / "nova" / "api-paste.ini"
     (etc / "api-paste.ini").write_text(paste.read_text())
     for host in site.cloud.hosts:
@@ -41,10 +49,23 @@ def controller(site: Site) -> Config:
             "wsgi": {"api_paste_config": str(site.cloud.etc("nova") / "api-paste.ini")},
             "conductor": {"workers": "1"},
             "scheduler": {"workers": "1", "discover_hosts_in_cells_interval": "2", "max_attempts": "3"},
+            "filter_scheduler": {"enabled_filters": ",".join(FILTERS)},
             "quota": {"instances": "-1", "cores": "-1", "ram": "-1", "key_pairs": "-1", "server_groups": "-1"},
         }
     )
     return config
+
+
+def scheduler(site: Site) -> Config:
+    """nova-scheduler.conf, which only nova-scheduler reads after nova.conf.
+
+    In a cascading cloud a host is a whole site: anti-affinity is kept within it, so it must not need another host.
+    nova-conductor refuses groups whose filter is not in its own configuration.
+    """
+    if site.cloud.options.role != CASCADING:
+        return {}
+    kept = [name for name in FILTERS if name != "ServerGroupAntiAffinityFilter"]
+    return {"filter_scheduler": {"enabled_filters": ",".join([*kept, *AGGREGATE_FILTERS])}}
 
 
 def own_port(site: Site) -> dict[str, str]:
@@ -73,7 +94,16 @@ def compute(site: Site, host: str) -> Config:
         "disk_gib": str(size.disk_gib),
         "instances_file": str(state_path / "servers.json"),
     }
+    config.update(notifications())
     return config
+
+
+def notifications() -> Config:
+    """What tells tests how a plain host notifies: into its log, as a queue that nobody reads would grow."""
+    return {
+        "notifications": {"notification_format": "both"},
+        "oslo_messaging_notifications": {"driver": "log"},
+    }
 
 
 def common(site: Site, state_path: str) -> Config:

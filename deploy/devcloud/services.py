@@ -4,6 +4,7 @@ import http.client
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.devcloud import ports, process
 from deploy.devcloud.cloud import API_SERVICES, CINDER_API, MEMCACHED, Cloud
@@ -110,8 +111,10 @@ def program(site: Site, name: str) -> Service:
 
 def binary(site: Site, name: str, project: str, ready_line: str) -> Service:
     """A service that only talks over RabbitMQ."""
-    file = site.cloud.etc(project) / f"{project}.conf"
-    command = [str(site.venv / "bin" / name), "--config-file", str(file)]
+    etc = site.cloud.etc(project)
+    files = [etc / f"{project}.conf", *filter(Path.exists, [etc / f"{name}.conf"])]
+    options = [argument for file in files for argument in ("--config-file", str(file))]
+    command = [str(site.venv / "bin" / name), *options]
     return Service(name, command, service_environment(site.layout), ready_line=ready_line)
 
 

@@ -3,11 +3,16 @@
 import sys
 from pathlib import Path
 
-from deploy.docs import post_servers
+from deploy.docs import compatibility, post_servers, vendor_changes
 from deploy.docs.reference import reference
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = {"reference.md": reference, "post-servers.md": post_servers.page}
+PAGES = {
+    "reference.md": reference,
+    "post-servers.md": post_servers.page,
+    "operations/vendor-changes.md": vendor_changes.page,
+    "compatibility.md": compatibility.page,
+}
 
 
 def main() -> int:

@@ -64,7 +64,7 @@ SERVER: dict[str, Fate] = {
     "return_reservation_id": Fate(Reach.ABOVE, "an answer of the API above"),
 }
 HINTS: dict[str, Fate] = {
-    "group": Fate(Reach.ABOVE, "the group is one of instances above"),
+    "group": Fate(Reach.ABOVE, "its policy goes with the server: the site has a group of its own for it"),
     "same_host": Fate(Reach.ABOVE, "names instances above; as hosts are sites it means the same site"),
     "different_host": Fate(Reach.ABOVE, "names instances above; as hosts are sites it means another site"),
     "query": Fate(Reach.ABOVE, "is about hosts above"),

@@ -54,7 +54,8 @@ def refuse_not_now(answer: Answer, what: str) -> None:
     """Raise Unavailable if the answer says nothing of the request itself, only that it cannot be taken now."""
     if answer.status == 401:
         raise Unavailable(f"{what}: the site refuses the agent's credentials: {answer.message}", _SITE_WAITS)
-    if answer.status == 429 or (answer.status >= 500 and not is_full(answer)):
+    for_good = answer.status == 501 or is_full(answer)  # 501: it has no such feature
+    if answer.status == 429 or (answer.status >= 500 and not for_good):
         raise Unavailable(f"{what}: the site answers {answer.status}: {answer.message}")
 
 

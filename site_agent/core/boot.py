@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from proto.errors import FaultCode, Refused
-from proto.messages import Command, DiskSpec, PortSpec, ServerSecrets, ServerSpec
+from proto.messages import Command
+from proto.specs import DiskSpec, PortSpec, ServerSecrets, ServerSpec
 from site_agent.core import identity
 
 # Hints that name something of the cloud above (instances, groups, hosts, cells), which means nothing in a site.
@@ -24,6 +25,7 @@ class SiteIds:
     image: str
     keypair: str | None
     ports: Sequence[str]  # in the order of ServerSpec.ports
+    group: str | None = None
 
 
 def refuse_what_cannot_be_made(spec: ServerSpec, secrets: ServerSecrets) -> None:
@@ -58,7 +60,7 @@ def request_body(
         "block_device_mapping_v2": _disks(spec, ids.image),
     }
     server.update({key: value for key, value in optional.items() if value is not None})
-    hints = site_hints(spec.scheduler_hints)
+    hints = site_hints(spec.scheduler_hints) | ({"group": ids.group} if ids.group else {})
     return {"server": server, **({"os:scheduler_hints": hints} if hints else {})}
 
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proto.messages import Capacity, ClassCapacity, FlavorSpec
+from proto.messages import Capacity, ClassCapacity
+from proto.specs import FlavorSpec
 from site_agent.core import fits
 
 VCPU, MEMORY, DISK = fits.VCPU, fits.MEMORY, fits.DISK

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from proto.messages import ChangeSpec, ServerSecrets
+from proto.specs import ChangeSpec, ServerSecrets
 from site_agent.core.boot import speaks
 
 _KEY_NAME = (2, 54)

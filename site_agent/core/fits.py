@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from proto import extra_specs
-from proto.messages import Capacity, FlavorSpec
+from proto.messages import Capacity
+from proto.specs import FlavorSpec
 
 VCPU, PCPU, MEMORY, DISK = "VCPU", "PCPU", "MEMORY_MB", "DISK_GB"
 MOST = 200  # flavors told of, as they go up with every status

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from proto.messages import FlavorSpec, KeypairSpec
+from proto.specs import FlavorSpec, KeypairSpec
 
 _TAG = "cascade:"
 _GENERATION_TAG = "cascade-generation:"

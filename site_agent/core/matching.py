@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from proto.messages import FlavorSpec, ImageSpec, SubnetSpec
+from proto.specs import FlavorSpec, ImageSpec, SubnetSpec
 
 IMAGE_PROPERTY = "cascade_image_id"  # the image above that it stands for
 # The image above it was carried from, and the spool that carried it. Nova gives them to snapshots of its servers too.

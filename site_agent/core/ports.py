@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proto.errors import FaultCode, Refused
-from proto.messages import NetworkSpec, PortSpec, SubnetSpec
+from proto.specs import NetworkSpec, PortSpec, SubnetSpec
 from site_agent.core.matching import pools, same_pools
 
 _AUTOMATIC = ("slaac", "dhcpv6-stateless")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from proto.messages import SecurityGroupRuleSpec, SecurityGroupSpec
+from proto.specs import SecurityGroupRuleSpec, SecurityGroupSpec
 
 RuleKey = tuple[str | int | None, ...]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proto.errors import FaultCode
-from proto.messages import FlavorSpec, KeypairSpec
+from proto.specs import FlavorSpec, KeypairSpec
 from site_agent.core import identity
 from site_agent.core.answers import Answer, checked
 from site_agent.core.matching import Flavor

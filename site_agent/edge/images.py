@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from proto.errors import FaultCode
-from proto.messages import ImageSpec
+from proto.specs import ImageSpec
 from site_agent.core.answers import checked
 from site_agent.core.matching import (
     CARRIED_PROPERTY,

@@ -1,9 +1,11 @@
 """Servers of the site: look-ups, the five verbs, instance actions, console."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from proto import failpoints
 from proto.errors import FaultCode, Refused, Unavailable
 from site_agent.core import identity
 from site_agent.core.answers import Answer, checked, is_locked, problem
@@ -47,6 +49,11 @@ class Servers:
         """Return the servers with an instance's tag: none, one, or two after a race. Deleted ones have no tags."""
         page = await self._page({"tags": identity.tag(uuid)})
         return [server for server in page.servers if server.uuid == uuid]
+
+    async def soft_deleted(self, uuid: str) -> list[Server]:
+        """Return the servers with an instance's tag in the site's soft delete: only a look at changes shows them."""
+        page = await self._page({"tags": identity.tag(uuid), "changes-since": iso(0.0)})
+        return [server for server in page.servers if server.uuid == uuid and server.soft_deleted]
 
     async def get(self, server_id: str) -> Server | None:
         """Return one server, or None if the site knows no such id; Unavailable if its cell does not answer."""
@@ -101,7 +108,7 @@ class Servers:
         answer = await self._action(server_id, action)
         if answer.status == 404:
             raise Refused(FaultCode.MISSING, "the server is not in the site any more")
-        checked(answer)
+        await _accepted(answer)
 
     async def console(self, server_id: str, length: int | None) -> str:
         """Return the last ``length`` lines of the console, all if None."""
@@ -111,6 +118,14 @@ class Servers:
         if answer.status == 404:
             raise Refused(FaultCode.MISSING, answer.message)
         return str(checked(answer)["output"] or "")
+
+    async def diagnostics(self, server_id: str, microversion: str) -> dict[str, Any]:
+        """Return what the site measures of a running server; Refused where it does not, or not for us."""
+        path = f"/servers/{server_id}/diagnostics"
+        answer = await self._cloud.request(Service.COMPUTE, "GET", path, microversion=microversion)
+        if answer.status == 404:
+            raise Refused(FaultCode.MISSING, answer.message)
+        return dict(checked(answer))
 
     async def ports(self, server_id: str) -> list[str]:
         """Return the ids of the ports plugged into a server; none if it is gone."""
@@ -123,13 +138,13 @@ class Servers:
         """Plug a port in, and return when it is; Refused with the site's reason."""
         body = {"interfaceAttachment": {"port_id": port_id, **({"tag": tag} if tag else {})}}
         path = f"/servers/{server_id}/os-interface"
-        checked(await self._cloud.request(Service.COMPUTE, "POST", path, json=body))
+        await _accepted(await self._cloud.request(Service.COMPUTE, "POST", path, json=body))
 
     async def detach(self, server_id: str, port_id: str) -> None:
         """Begin to unplug a port; one that is not plugged in is fine."""
         answer = await self._cloud.request(Service.COMPUTE, "DELETE", f"/servers/{server_id}/os-interface/{port_id}")
         if answer.status != 404:
-            checked(answer)
+            await _accepted(answer)
 
     async def vnc_console(self, server_id: str, kind: str) -> str:
         """Return the URL of a new VNC console; Refused if the site has none or the server is not running."""
@@ -168,6 +183,13 @@ class Servers:
         if not unlocked.ok:
             raise problem(unlocked)
         return await self._cloud.request(Service.COMPUTE, method, path, json=body)
+
+
+async def _accepted(answer: Answer) -> None:
+    """Raise what a refusal stands for; else the site has begun, and a test may want the agent dead right here."""
+    checked(answer)
+    if failpoints.reach(failpoints.ACCEPTED):
+        await asyncio.Event().wait()
 
 
 def _cell_down() -> Unavailable:

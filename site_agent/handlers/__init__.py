@@ -11,11 +11,13 @@ from proto.operations import Verb
 from site_agent.handlers.console import console_output, vnc_console
 from site_agent.handlers.create import create
 from site_agent.handlers.delete import delete
+from site_agent.handlers.diagnostics import diagnostics, instance_diagnostics
 from site_agent.handlers.interface import attach_interface, detach_interface
 from site_agent.handlers.power import SOUGHT, power
 from site_agent.handlers.reboot import reboot
 from site_agent.handlers.rebuild import rebuild, rescue, set_admin_password
 from site_agent.handlers.resize import confirm_resize, resize, revert_resize
+from site_agent.handlers.shelve import shelve
 from site_agent.handlers.snapshot import snapshot
 from site_agent.site import Site
 
@@ -37,8 +39,13 @@ COMMANDS: Mapping[Verb, Handler] = {
     Verb.REVERT_RESIZE: revert_resize,
     Verb.SNAPSHOT: snapshot,
     Verb.BACKUP: snapshot,
+    Verb.SHELVE: shelve,
+    Verb.SHELVE_OFFLOAD: delete,
+    Verb.UNSHELVE: create,
 }
 QUERIES: Mapping[Verb, QueryHandler] = {
     Verb.CONSOLE_OUTPUT: console_output,
     Verb.VNC_CONSOLE: vnc_console,
+    Verb.DIAGNOSTICS: diagnostics,
+    Verb.INSTANCE_DIAGNOSTICS: instance_diagnostics,
 }

@@ -5,9 +5,10 @@ from typing import Any
 
 from proto import codec, failpoints, subjects
 from proto.errors import CascadeError, FaultCode, Refused, Unavailable
-from proto.messages import Ask, Command, Reply, ServerSecrets, ServerSpec
+from proto.messages import Ask, Command, Reply
+from proto.specs import ServerSecrets, ServerSpec
 from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
-from site_agent.resources import flavor, image, keypair, network
+from site_agent.resources import flavor, image, keypair, network, server_group
 from site_agent.resources.port import ensure_ports
 from site_agent.site import Site
 
@@ -118,6 +119,7 @@ async def _ids(site: Site, command: Command, spec: ServerSpec) -> SiteIds:
         image=await image.ensure_image(site, spec.image),
         keypair=await keypair.ensure_keypair(site, spec.keypair) if spec.keypair else None,
         ports=await ensure_ports(site, command.uuid, spec),
+        group=await server_group.ensure_server_group(site, spec.group) if spec.group else None,
     )
 
 
@@ -127,5 +129,7 @@ def _forget(site: Site, spec: ServerSpec) -> None:
         site.shelf.drop(image.shelf_key(spec.image))
     if spec.keypair:
         site.shelf.drop(keypair.shelf_key(spec.keypair))
+    if spec.group:
+        site.shelf.drop(server_group.shelf_key(spec.group))
     for described in spec.networks:
         site.shelf.drop(network.shelf_key(described))

@@ -42,5 +42,6 @@ async def _servers(site: Site, command: Command) -> list[Server]:
     if not found and server_id:
         remembered = await site.servers.get(server_id)
         found = [remembered] if remembered else []
+    found = found or await site.servers.soft_deleted(command.uuid)
     # A server of a later create is another life of the instance: this delete did not mean it.
     return [server for server in found if not server.deleted and server.generation <= command.generation]

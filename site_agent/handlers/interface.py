@@ -3,7 +3,8 @@
 import time
 
 from proto.errors import Expired, FaultCode, Refused, Unavailable
-from proto.messages import ChangeSpec, Command, PortSpec
+from proto.messages import Command
+from proto.specs import ChangeSpec, PortSpec
 from site_agent.core.servers import Server
 from site_agent.handlers.find import had_already, server_of
 from site_agent.resources.port import ensure_port, port_of_card, release_port

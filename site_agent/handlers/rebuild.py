@@ -1,7 +1,8 @@
 """Verbs ``rebuild``, ``rescue`` and ``set_admin_password``."""
 
 from proto.errors import FaultCode, Refused
-from proto.messages import ChangeSpec, Command
+from proto.messages import Command
+from proto.specs import ChangeSpec
 from site_agent.core.changes import rebuild_body, rescue_body
 from site_agent.handlers.find import had_already, server_of
 from site_agent.handlers.once import carried_out_before

@@ -3,7 +3,7 @@
 import logging
 
 from proto.errors import FaultCode, Refused
-from proto.messages import FlavorSpec
+from proto.specs import FlavorSpec
 from site_agent.core import identity, rights
 from site_agent.core.answers import problem
 from site_agent.core.matching import Flavor, flavor_difference, nearest_flavor

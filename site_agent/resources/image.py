@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterable
 
 from proto.errors import CascadeError, FaultCode, Refused, Stale, Unavailable
-from proto.messages import Direction, ImageSpec, TransferState
+from proto.messages import Direction, TransferState
+from proto.specs import ImageSpec
 from proto.spool import Part, refuse_unusable_hash
 from proto.transfer import Progress, check, pull
 from site_agent import slots

@@ -3,7 +3,7 @@
 import logging
 
 from proto.errors import FaultCode, Refused
-from proto.messages import KeypairSpec
+from proto.specs import KeypairSpec
 from site_agent.core import identity
 from site_agent.core.answers import problem
 from site_agent.site import Site

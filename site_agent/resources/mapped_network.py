@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 
 from proto.errors import FaultCode, Refused
-from proto.messages import NetworkSpec
+from proto.specs import NetworkSpec
 from site_agent.edge.networks import Resource
 from site_agent.site import Site
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from proto.errors import FaultCode, Refused, Unavailable
-from proto.messages import NetworkSpec, SubnetSpec
+from proto.specs import NetworkSpec, SubnetSpec
 from site_agent.core import identity
 from site_agent.core.answers import problem
 from site_agent.core.matching import pools, same_pools

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from proto.errors import FaultCode, Refused, Unavailable
-from proto.messages import NetworkSpec, PortSpec, SecurityGroupSpec, ServerSpec
+from proto.specs import NetworkSpec, PortSpec, SecurityGroupSpec, ServerSpec
 from site_agent.core import identity
 from site_agent.core.answers import problem
 from site_agent.core.ports import port_body, port_changes
@@ -68,7 +69,8 @@ async def ensure_port(
         forget_security_groups(site, groups)
         raise Unavailable(f"the site lost the network or a group of {network.name}: {answer.message}", retry_after=0.5)
     if answer.status == 409 and (found := await _own(site, network_id, spec, tag)):
-        return found
+        await _readdress(site, found, fields)
+        return found.id
     raise problem(answer, FaultCode.NETWORK)
 
 
@@ -129,13 +131,24 @@ def _described(networks: Mapping[str, NetworkSpec], port: PortSpec) -> NetworkSp
     return networks[port.network_id]
 
 
-async def _own(site: Site, network_id: str, spec: PortSpec, tag: str) -> str | None:
+async def _own(site: Site, network_id: str, spec: PortSpec, tag: str) -> Resource | None:
     found = await site.networks.find("ports", network_id=network_id, mac_address=spec.mac_address)
     if not found:
         return None
     if found[0].fields.get("description") != tag:
         raise Refused(FaultCode.NETWORK, f"{spec.mac_address} belongs to another port of the site, {found[0].id}")
-    return found[0].id
+    return found[0]
+
+
+async def _readdress(site: Site, found: Resource, wanted: Mapping[str, Any]) -> None:
+    """Give the port of an earlier try its addresses back.
+
+    Neutron deletes a network's subnets, with the addresses on them, before it sees that a port has come meanwhile and
+    keeps the network.
+    """
+    if changes := port_changes({"fixed_ips": wanted["fixed_ips"]}, found.fields):
+        LOG.info("port %s has lost its addresses, and gets them again", found.id)
+        await site.networks.update("ports", found.id, changes)
 
 
 def _forget(site: Site, network: NetworkSpec) -> None:

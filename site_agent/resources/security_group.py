@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from proto.errors import FaultCode, Refused, Unavailable
-from proto.messages import SecurityGroupSpec
+from proto.specs import SecurityGroupSpec
 from site_agent.core import identity
 from site_agent.core.security import (
     named,

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from bridge.core.audit_period import AuditPeriod
 from bridge.edge import nova_objects
+from bridge.edge.nova_audit import NovaAudit
 from bridge.edge.nova_conductor import NovaConductor, RemoteFailure, request_context
+from bridge.edge.nova_diagnostics import diagnostics
 from bridge.edge.nova_objects import (
     CHANGES,
     DATA,
@@ -24,6 +27,7 @@ from bridge.edge.nova_objects import (
 from proto.errors import FaultCode, Malformed
 from proto.messages import Fault
 from tests.contract.nova_python import ask_nova
+from tests.fakes.cloud_nova import DIAGNOSTICS
 
 UUID = "b3fe5a0c-1111-4222-8333-444455556666"
 PORT = "ecd0a7f0-1111-4222-8333-444455556666"
@@ -48,6 +52,7 @@ NODE = {
     "cpu_allocation_ratio": 1.0,
     "supported_hv_specs": [["x86_64", "qemu", "hvm"], ("aarch64", "kvm", "hvm")],
 }
+PERIOD = AuditPeriod(datetime.datetime(2026, 10, 1), datetime.datetime(2026, 11, 1))
 NEWER_THAN_ZED = {"Instance": {"compute_id"}}  # extra data: the newest class takes it, Zed drops it
 
 
@@ -77,13 +82,15 @@ class Recorder:
 def conductor(recorder: Recorder) -> NovaConductor:
     client = NovaConductor.__new__(NovaConductor)
     client._rpc = recorder  # type: ignore[assignment]
+    client._heard = lambda _event: None
     return client
 
 
 async def everything_said() -> Recorder:
-    """Make every call that NovaConductor can make."""
+    """Make every call that NovaConductor and NovaAudit can make."""
     recorder = Recorder(answer=[])
     said = conductor(recorder)
+    audit = NovaAudit(said.rpc)
     c = request_context("req-1", "u", "p")
     calls: list[Callable[[], Awaitable[Any]]] = [
         lambda: said.get_service("paris"),
@@ -109,13 +116,20 @@ async def everything_said() -> Recorder:
         lambda: said.save_info_cache(c, UUID, [{"id": PORT, "network": {"id": PORT, "subnets": []}}]),
         lambda: said.create_vif(c, UUID, PORT, "fa:16:3e:00:00:01", None),
         lambda: said.delete_vifs(c, UUID),
+        lambda: said.unconfirmed_resizes("paris", 30),
         lambda: said.block_device_mappings(c, UUID),
         lambda: said.save_bdm(c, 5, {"device_name": "/dev/vda", "connection_info": "{}"}),
+        lambda: audit.begun("paris", PERIOD),
+        lambda: audit.begin("paris", PERIOD, 3),
+        lambda: audit.end("paris", PERIOD, 3),
+        lambda: audit.page("paris", PERIOD, None),
     ]
     for call in calls:
         await call()
     with pytest.raises(Exception, match="registered"):
         await said.conductor_service_version()
+    with pytest.raises(TypeError):  # no group came back
+        await said.hosts_of_earlier_members(UUID, UUID)
     return recorder
 
 
@@ -148,6 +162,18 @@ def _comparable(value: Any) -> Any:
     if isinstance(plain, str) and plain.startswith("["):
         return [vif["id"] for vif in json.loads(plain)]  # Nova's model adds what a VIF lacks
     return plain
+
+
+@pytest.mark.parametrize("nova", ["installed", "zed"])
+def test_nova_reads_the_diagnostics_that_we_answer(nova: str) -> None:
+    ((name, version, _, fields),) = ask_nova(nova, READ, [diagnostics(DIAGNOSTICS)])
+    assert (name, version) == ("Diagnostics", VERSIONS["Diagnostics"])
+    shown = unwrap(fields)
+    for field, expected in DIAGNOSTICS.items():
+        if isinstance(expected, list):
+            assert [{k: v for k, v in entry.items() if v is not None} for entry in shown[field]] == expected
+        else:
+            assert shown[field] == expected, field
 
 
 BIND = """

@@ -14,7 +14,7 @@ STORIES = ROOT / "tests" / "scenario"
 CASTS = [row for row in OPERATIONS if row.mode is not Mode.QUERY]
 QUERIES = [row for row in OPERATIONS if row.mode is Mode.QUERY]
 
-FREEING = {Verb.DELETE, Verb.STOP, Verb.DETACH_INTERFACE}
+FREEING = {Verb.DELETE, Verb.STOP, Verb.DETACH_INTERFACE, Verb.SHELVE_OFFLOAD, Verb.SOFT_DELETE}
 
 every_row = pytest.mark.parametrize("row", OPERATIONS, ids=lambda row: row.verb)
 every_cast = pytest.mark.parametrize("row", CASTS, ids=lambda row: row.verb)
@@ -39,6 +39,7 @@ def test_a_handler_is_named_as_its_verb_and_says_how_it_knows_its_earlier_try(ro
     table = handlers.QUERIES if row.mode is Mode.QUERY else handlers.COMMANDS
     handler = table[row.verb]
     shared = {**dict.fromkeys(SOUGHT, "power"), Verb.BACKUP: "snapshot"}
+    shared |= {Verb.SHELVE_OFFLOAD: "delete", Verb.UNSHELVE: "create"}
     assert handler.__name__ == shared.get(row.verb, row.verb)
     assert inspect.iscoroutinefunction(handler)
     text = inspect.getdoc(handler) or ""
@@ -61,13 +62,13 @@ def test_a_durable_row_is_complete(row: Operation) -> None:
 
 @every_cast
 def test_only_what_must_happen_however_late_never_expires(row: Operation) -> None:
-    assert (row.expiry is None) is (row.verb in (Verb.DELETE, Verb.DETACH_INTERFACE))
+    assert (row.expiry is None) is (row.verb in FREEING - {Verb.STOP})
     assert row.expiry is None or row.expiry > row.deadline
 
 
 @every_cast
 def test_a_delete_settles_by_absence_and_nothing_else_does(row: Operation) -> None:
-    assert (row.settles_in == ()) is (row.verb is Verb.DELETE)
+    assert (row.settles_in == ()) is (row.verb in (Verb.DELETE, Verb.SHELVE_OFFLOAD))
 
 
 def test_what_frees_something_is_urgent() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import openstack
 
-from deploy.demo.stack import TOP, Stack, wait
+from deploy.demo.stack import Stack, wait
 
 BOOT = 150.0  # s
 DELETE = 90.0  # s
@@ -15,10 +15,10 @@ CHANGE = 60.0  # s
 class User:
     """One entry of clouds.yaml."""
 
-    def __init__(self, stack: Stack, cloud: str) -> None:
+    def __init__(self, stack: Stack, cloud: str, microversion: str = "2.96") -> None:
         config = openstack.config.OpenStackConfig(config_files=[str(stack.clouds_yaml)])
         self.connection = openstack.connection.Connection(config=config.get_one(cloud=cloud))
-        self.connection.compute.default_microversion = "2.96"
+        self.connection.compute.default_microversion = microversion
 
     def get(self, service: str, path: str, **query: Any) -> Any:
         """GET and return the JSON body."""
@@ -49,8 +49,8 @@ class User:
 class Tenant(User):
     """The tenant of the cascading cloud, with what booting needs looked up once."""
 
-    def __init__(self, stack: Stack) -> None:
-        super().__init__(stack, f"{TOP}-demo")
+    def __init__(self, stack: Stack, microversion: str = "2.96") -> None:
+        super().__init__(stack, f"{stack.top}-demo", microversion)
         self.image = self._id("image", "/images", "images", "cirros")
         self.network = self._id("network", "/networks", "networks", "demo-net")
         self.network2 = self._id("network", "/networks", "networks", "demo-net2")

@@ -13,10 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from bridge.networks import RESYNC
 from deploy.demo.stack import Stack
 from deploy.docs import post_servers
-from proto import streams, subjects
-from proto.jetstream import JetStream
 from tests.e2e.clouds import CHANGE, Tenant, User, eventually
 from tests.e2e.conftest import tagged
+from tests.e2e.counting import messages
 
 
 @pytest.fixture(scope="module")
@@ -160,17 +159,6 @@ def test_a_delete_leaves_nothing(stack: Stack, tenant: Tenant, operator: User, s
     eventually(lambda: not operator.ports(device_id="cascade-oslo"), RESYNC + 60, "addresses are kept for the site")
     assert not sites["oslo"].get("network", "/networks", tags=f"cascade:{tenant.network}")["networks"]
     assert asyncio.run(messages(stack, "oslo")) == 0
-
-
-async def messages(stack: Stack, site: str) -> int:
-    """Return how many messages of a site are in any stream but DEAD."""
-    credentials = stack.middle.nats.files.bridge_credentials.read_text()
-    road = await JetStream.connect([stack.middle.nats.url], "e2e", credentials=credentials)
-    try:
-        found = [await road.count(stream.name, f"{subjects.PREFIX}.*.*.{site}.>") for stream in streams.of_site(site)]
-        return sum(found)
-    finally:
-        await road.close()
 
 
 def test_a_delete_during_the_boot(tenant: Tenant, sites: dict[str, User]) -> None:

@@ -16,11 +16,26 @@ from tests.fakes.cloud_neutron import SiteNeutron
 NOT_FOUND = Answer(404, {"itemNotFound": {"code": 404, "message": "could not be found."}})
 FORBIDDEN = Answer(403, {"forbidden": {"code": 403, "message": "Policy doesn't allow it to be performed."}})
 ACCEPTED = Answer(202)
+DIAGNOSTICS: dict[str, Any] = {
+    "state": "running",
+    "driver": "libvirt",
+    "hypervisor": "kvm",
+    "hypervisor_os": "ubuntu",
+    "uptime": 46664,
+    "config_drive": True,
+    "memory_details": {"maximum": 524288, "used": 0},
+    "cpu_details": [{"id": 0, "time": 17300000000, "utilisation": 15}],
+    "nic_details": [{"mac_address": "01:23:45:67:89:ab", "rx_octets": 2070139, "tx_packets": 662}],
+    "disk_details": [{"read_bytes": 262144, "errors_count": 1}],
+    "num_cpus": 1,
+    "num_nics": 1,
+    "num_disks": 1,
+}
 STATUS = {
     "building": "BUILD", "active": "ACTIVE", "stopped": "SHUTOFF", "error": "ERROR", "deleted": "DELETED",
     "soft-delete": "SOFT_DELETED", "paused": "PAUSED",
     "suspended": "SUSPENDED", "rescued": "RESCUE",
-    "resized": "VERIFY_RESIZE",
+    "resized": "VERIFY_RESIZE", "shelved": "SHELVED", "shelved_offloaded": "SHELVED_OFFLOADED",
 }  # fmt: skip
 
 
@@ -69,6 +84,7 @@ class SiteNova:
         self.servers: dict[str, SiteServer] = {}
         self.flavors: dict[str, dict[str, Any]] = {}
         self.keypairs: dict[str, dict[str, Any]] = {}
+        self.groups: dict[str, dict[str, Any]] = {}
         self.fail_builds: str | None = None  # the fault every build ends in
         self.fail_resizes = False  # every resize ends with the server as it was
         self.reclaim = False  # reclaim_instance_interval is set
@@ -100,11 +116,18 @@ class SiteNova:
         return [server for server in self.servers.values() if server.vm_state != "deleted"]
 
     def vendor(self, server: SiteServer, action: str) -> None:
-        """Let the site's own people act: "os-stop", "os-start", "delete"."""
+        """Let the site's own people act: "lock", "soft-delete", "error", "delete", or an action such as "os-stop"."""
+        known = len(server.actions)
         if action == "delete":
             self._plan(server, 0.0, _deleted)
+        elif action in ("soft-delete", "error"):
+            self._plan(server, 0.0, lambda s: _set(s, action, 4))
+        elif action == "lock":
+            server.locked = True
         else:
             _action(self, server.id, {}, {action: None})
+        for done in server.actions[: len(server.actions) - known]:
+            done["user_id"] = "vendor"
         self.advance()
 
     def _plan(self, server: SiteServer, delay: float, step: Callable[[SiteServer], None]) -> None:
@@ -123,7 +146,7 @@ def _list(nova: SiteNova, detail: str | None, params: Mapping[str, str], _body: 
         since = seconds(params["changes-since"]) or 0.0
         found = [server for server in found if int(server.updated) >= since]
     else:
-        found = [server for server in found if server.vm_state != "deleted"]
+        found = [server for server in found if server.vm_state not in ("deleted", "soft-delete")]
     if "tags" in params:
         found = [server for server in found if set(params["tags"].split(",")) <= set(server.tags)]
     if params:
@@ -149,6 +172,8 @@ def _document(server: SiteServer) -> dict[str, Any]:
     return {
         "id": server.id,
         "name": server.body["name"],
+        "description": server.body.get("description"),
+        "metadata": dict(server.body.get("metadata") or {}),
         "status": "REBOOT" if server.task_state == "rebooting" else status,
         "created": iso(server.created),
         "updated": iso(server.updated),
@@ -176,6 +201,9 @@ def _create(nova: SiteNova, _params: Any, body: Any) -> Answer:
     asked = body["server"]
     if asked["flavorRef"] not in nova.flavors:
         return Answer(400, {"badRequest": {"message": "Invalid flavorRef provided."}})
+    group = body.get("os:scheduler_hints", {}).get("group")
+    if group and group not in nova.groups:
+        return Answer(400, {"badRequest": {"message": f"Instance group {group} could not be found."}})
     if asked.get("key_name") and asked["key_name"] not in nova.keypairs:
         return Answer(400, {"badRequest": {"message": "Invalid key_name provided."}})
     server = SiteServer(f"srv-{next(nova._numbers)}", {**asked, **body}, time.time(), time.time())
@@ -226,6 +254,26 @@ def _delete(nova: SiteNova, server_id: str, _params: Any, _body: Any) -> Answer:
     return Answer(204)
 
 
+def _rename(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted":
+        return NOT_FOUND
+    server.body |= body["server"]
+    nova.touch(server)
+    return Answer(200, {"server": _document(server)})
+
+
+def _replace_metadata(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted":
+        return NOT_FOUND
+    if server.vm_state not in ("active", "stopped", "paused", "suspended"):
+        return _conflict(f"Cannot 'update_instance_metadata' instance {server_id} while it is {server.vm_state}")
+    server.body["metadata"] = dict(body["metadata"])
+    nova.touch(server)
+    return Answer(200, body)
+
+
 def _force(nova: SiteNova, server: SiteServer) -> None:
     nova.touch(server, task_state="deleting")
     nova._plan(server, nova.step_time, lambda s: _freed(nova, s))
@@ -265,6 +313,8 @@ def _action(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
         return _conflict(f"Instance {server_id} is locked")
     if name == "createImage":
         return _create_image(nova, server, body[name])
+    if name == "rebuild":
+        server.body |= {key: value for key, value in body[name].items() if key in ("name", "description", "metadata")}
     if name == "forceDelete":
         _force(nova, server)
         return ACCEPTED
@@ -282,6 +332,9 @@ _POWER: dict[str, tuple[tuple[str, ...], str, str, int]] = {
     "resume": (("suspended",), "resuming", "active", 1),
     "rescue": (("active", "stopped", "error"), "rescuing", "rescued", 1),
     "unrescue": (("rescued",), "unrescuing", "active", 1),
+    "shelve": (("active", "stopped"), "shelving", "shelved", 4),
+    "unshelve": (("shelved", "shelved_offloaded"), "unshelving", "active", 1),
+    "restore": (("soft-delete",), "restoring", "active", 1),
 }
 
 
@@ -320,10 +373,21 @@ def _console(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
     )
 
 
+def _diagnostics(nova: SiteNova, server_id: str, _params: Any, _body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted":
+        return NOT_FOUND
+    if not nova.admin:
+        return FORBIDDEN
+    if server.vm_state != "active":
+        return _conflict(f"Cannot 'get_diagnostics' instance {server_id} while it is in power state shutdown")
+    return Answer(200, DIAGNOSTICS)
+
+
 def _power(nova: SiteNova, server: SiteServer, name: str) -> Answer:
     if name == "changePassword":
         return ACCEPTED
-    if name in ("resize", "confirmResize", "revertResize"):
+    if name in _RESIZING:
         return _resizing(nova, server, name)
     stays = ("stopped", 4) if server.vm_state == "stopped" else ("active", 1)
     rebuild = (("active", "stopped", "error"), "rebuilding", *stays)
@@ -357,15 +421,24 @@ def _taken(nova: SiteNova, server: SiteServer, image_id: str) -> None:
         nova.glance.fill(image_id, f"disk of {server.id}".encode() * 100_000)
 
 
+# Action -> its task_state; a confirm shows none.
+_RESIZING: dict[str, str | None] = {
+    "resize": "resize_prep",
+    "migrate": "resize_prep",
+    "revertResize": "resize_reverting",
+    "confirmResize": None,
+}
+
+
 def _resizing(nova: SiteNova, server: SiteServer, name: str) -> Answer:
     if server.task_state:
         return _conflict(f"Cannot '{name}' instance {server.id} while it is in task_state {server.task_state}")
-    if (server.vm_state == "resized") == (name == "resize"):
+    begins = name in ("resize", "migrate")
+    if (server.vm_state == "resized") == begins:
         return _conflict(f"Cannot '{name}' instance {server.id} while it is in vm_state {server.vm_state}")
-    task = {"resize": "resize_prep", "revertResize": "resize_reverting", "confirmResize": None}[name]
-    nova.touch(server, task_state=task)
+    nova.touch(server, task_state=_RESIZING[name])
     server.actions.insert(0, {"action": name, "user_id": nova.user_id, "start_time": iso(time.time())})
-    vm_state = "resized" if name == "resize" and not nova.fail_resizes else "active"
+    vm_state = "resized" if begins and not nova.fail_resizes else "active"
     nova._plan(server, nova.step_time, lambda s: _set(s, vm_state, 1))
     return ACCEPTED
 
@@ -436,6 +509,22 @@ def _make_keypair(nova: SiteNova, _params: Any, body: Any) -> Answer:
     return Answer(201, {"keypair": pair})
 
 
+def _groups(nova: SiteNova, _params: Any, _body: Any) -> Answer:
+    alive = [(server.id, server.body.get("os:scheduler_hints", {}).get("group")) for server in nova.alive()]
+    documents = [{**group, "members": [one for one, of in alive if of == key]} for key, group in nova.groups.items()]
+    return Answer(200, {"server_groups": documents})
+
+
+def _make_group(nova: SiteNova, _params: Any, body: Any) -> Answer:
+    made = {**body["server_group"], "id": f"group-{next(nova._numbers)}"}
+    nova.groups[made["id"]] = made
+    return Answer(200, {"server_group": made})
+
+
+def _drop_group(nova: SiteNova, group_id: str, _params: Any, _body: Any) -> Answer:
+    return Answer(204) if nova.groups.pop(group_id, None) else NOT_FOUND
+
+
 def _services(nova: SiteNova, _params: Any, _body: Any) -> Answer:
     service = {"binary": "nova-compute", "host": "host-1", "zone": "north", "state": "up", "status": "enabled"}
     return Answer(200, {"services": [service]}) if nova.admin else FORBIDDEN
@@ -461,8 +550,11 @@ _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     (r"POST /servers", _create),
     (r"GET /servers/([^/]+)", _show),
     (r"DELETE /servers/([^/]+)", _delete),
+    (r"PUT /servers/([^/]+)", _rename),
+    (r"PUT /servers/([^/]+)/metadata", _replace_metadata),
     (r"POST /servers/([^/]+)/action", _action),
     (r"POST /servers/([^/]+)/remote-consoles", _console),
+    (r"GET /servers/([^/]+)/diagnostics", _diagnostics),
     (r"GET /servers/([^/]+)/os-interface", _cards),
     (r"POST /servers/([^/]+)/os-interface", _plug),
     (r"DELETE /servers/([^/]+)/os-interface/([^/]+)", _unplug),
@@ -477,6 +569,9 @@ _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     (r"GET /os-keypairs/([^/]+)", _keypair),
     (r"POST /os-keypairs", _make_keypair),
     (r"DELETE /os-keypairs/([^/]+)", _drop_keypair),
+    (r"GET /os-server-groups", _groups),
+    (r"POST /os-server-groups", _make_group),
+    (r"DELETE /os-server-groups/([^/]+)", _drop_group),
     (r"GET /os-services", _services),
     (r"GET /os-hypervisors/detail", _hypervisors),
     (r"GET /limits", _limits),

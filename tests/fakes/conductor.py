@@ -26,16 +26,17 @@ class FakeConductor:
         self.events: list[tuple[str, str, str]] = []  # uuid, event, started or how it ended
         self.vifs: dict[str, tuple[str, str]] = {}  # port -> instance, address
         self.migrations: dict[int, Row] = {}
+        self.groups: dict[str, list[str]] = {}  # server group -> its members
         self.services: dict[str, Row] = {}
         self.nodes: dict[str, Row] = {}
         self.zones: dict[str, str] = {}
         self.away = False
         self.rebuild: Callable[[Mapping[str, Any]], None] = lambda _arguments: None
-        self._now = now
+        self.now = now
 
     def add(self, uuid: str, **fields: Any) -> Row:
         """Insert an instance as nova-api and the scheduler leave it."""
-        row: Row = {"id": len(self.instances) + 1, "uuid": uuid, "deleted": False, "updated_at": self._now()}
+        row: Row = {"id": len(self.instances) + 1, "uuid": uuid, "deleted": False, "updated_at": self.now()}
         row |= {
             "vm_state": "building",
             "task_state": "scheduling",
@@ -49,7 +50,7 @@ class FakeConductor:
 
     def change(self, uuid: str, **fields: Any) -> None:
         """Write fields as nova-api does."""
-        self.instances[uuid] |= {**fields, "updated_at": self._now()}
+        self.instances[uuid] |= {**fields, "updated_at": self.now()}
 
     async def get_instance(
         self, context: Row, uuid: str, expected_attrs: Sequence[str] = (), read_deleted: str = "no"
@@ -82,8 +83,15 @@ class FakeConductor:
             raise TaskStateChanged(f"{uuid} is {row['task_state']}", deleting=row["task_state"] == "deleting")
         if expected_vm_state and row["vm_state"] not in expected_vm_state:
             raise TaskStateChanged(f"{uuid} is {row['vm_state']}", deleting=False)
-        row |= {**changes, "updated_at": self._now()}
+        row |= {**changes, "updated_at": self.now()}
         return dict(row)
+
+    async def hosts_of_earlier_members(self, group_id: str, uuid: str) -> set[str]:
+        """Return the hosts of those who joined a server group before."""
+        self._answer()
+        members = self.groups[group_id]
+        earlier = [self.instances.get(one, {}) for one in members[: members.index(uuid)]]
+        return {row["host"] for row in earlier if row.get("host") and not row["deleted"]}
 
     async def save_migration(self, context: Row, migration_id: int, changes: Row) -> None:
         """Write ``changes``."""
@@ -100,7 +108,7 @@ class FakeConductor:
         row = self.instances.get(uuid)
         if row is not None and not row["deleted"]:
             assert (row["id"], row["host"]) == (instance_id, host), "Nova: ConstraintNotMet"
-            row |= {"deleted": True, "updated_at": self._now()}
+            row |= {"deleted": True, "updated_at": self.now()}
 
     async def event_start(self, context: Row, uuid: str, event: str, host: str) -> None:
         """Begin an event."""
@@ -119,6 +127,11 @@ class FakeConductor:
         """End an event."""
         self._answer()
         self.events.append((uuid, event, error or "Success"))
+
+    def tell(
+        self, context: Row, uuid: str, event: str, host: str | None, began: bool, error: str | None = None
+    ) -> None:
+        """Nobody listens."""
 
     async def action_start(self, context: Row, uuid: str, action: str) -> None:
         """Record an action that began below."""
@@ -144,6 +157,17 @@ class FakeConductor:
         """Delete one card's row."""
         self._answer()
         self.vifs.pop(port_id, None)
+
+    async def vif_tag(self, context: Row, port_id: str) -> str | None:
+        """Return the device tag of a recorded port."""
+        self._answer()
+        assert port_id in self.vifs
+        return None
+
+    async def block_device_mappings(self, context: Row, uuid: str) -> list[Row]:
+        """Return the instance's block devices: none that a site is told of."""
+        self._answer()
+        return []
 
     async def delete_vifs(self, context: Row, uuid: str) -> None:
         """Drop all recorded ports."""
@@ -180,7 +204,7 @@ class FakeConductor:
         for service in self.services.values():
             if service["id"] == service_id:
                 service["report_count"] = report_count
-                service["seen_at"] = self._now()
+                service["seen_at"] = self.now()
                 return dict(service)
         raise ServiceGone(f"service {service_id}")
 

@@ -53,6 +53,7 @@ class FakeNeutron:
         self.groups: dict[str, dict[str, Any]] = {GROUP["id"]: GROUP}
         self.extensions: set[str] = set()
         self.away = False
+        self.full = False  # no further address
         self._made = 0
 
     async def network(self, network_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -82,8 +83,15 @@ class FakeNeutron:
         self._answer()
         if port_id not in self.made:
             raise Refused(FaultCode.NETWORK, f"port {port_id} could not be found")
-        self.made[port_id] |= fields
+        self.made[port_id] |= {**fields, "fixed_ips": self._addresses(port_id, fields)}
         return dict(self.made[port_id])
+
+    def _addresses(self, port_id: str, fields: dict[str, Any]) -> list[dict[str, str]]:
+        """Return the addresses of a port, the free ones of a subnet that it asks for among them."""
+        asked: list[dict[str, str]] = fields.get("fixed_ips", self.made[port_id]["fixed_ips"])
+        if self.full and any("ip_address" not in fixed for fixed in asked):
+            raise Refused(FaultCode.NETWORK, "No more IP addresses available on network net-1.")
+        return [{"ip_address": f"10.0.9.{len(asked)}", **fixed} for fixed in asked]
 
     async def release(self, ports: Iterable[Port]) -> None:
         """Delete our ports, give the tenant's back."""

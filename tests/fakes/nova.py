@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.core.inventory import node_uuid
-from bridge.edge.nova_objects import DATA
+from bridge.edge.nova_objects import DATA, timestamp
 from bridge.edge.nova_rpc import IncomingRpc
 from tests.fakes.conductor import FakeConductor, wrapped
 from tests.fakes.neutron import FakeNeutron
@@ -30,6 +30,7 @@ FLAVOR = {
 }
 LARGER = {**FLAVOR, "flavorid": "43", "name": "m1.large", "memory_mb": 1024}
 POWERED = ("active", "rescued", "error")
+SHELVABLE = ("active", "stopped", "paused", "suspended")
 
 
 class Refused(Exception):
@@ -51,9 +52,14 @@ class FakeNova:
         self._numbers = itertools.count(1)
         conductor.rebuild = self._build_again
 
+    def group(self, uuid: str, policy: str) -> None:
+        """Let an instance that is not booted yet join the only server group of a policy."""
+        self.conductor.groups.setdefault(f"group-{policy}", []).append(uuid)
+
     def build(self, uuid: str, name: str, hosts: Sequence[str], **fields: Any) -> None:
         """Boot an instance on the first host; the others are its alternates."""
-        self.conductor.add(uuid, display_name=name, project_id="project-1", **fields)
+        flavor = {"id": 1, **self.flavor}
+        self.conductor.add(uuid, **{"display_name": name, "project_id": "project-1", "flavor": flavor, **fields})
         self._cast_build(self._context(), uuid, list(hosts), 1)
 
     def delete(self, uuid: str) -> None:
@@ -67,6 +73,31 @@ class FakeNova:
             return
         self.conductor.change(uuid, task_state="deleting")
         self._cast(row["host"], "terminate_instance", uuid, bdms=[])
+
+    def soft_delete(self, uuid: str) -> None:
+        """Delete an instance where reclaim_instance_interval is set, whatever is done with it."""
+        row = self._row(uuid)
+        self.conductor.change(uuid, task_state="soft-deleting", deleted_at=timestamp(self.conductor.now()))
+        self._cast(row["host"], "soft_delete_instance", uuid)
+
+    def restore(self, uuid: str) -> None:
+        """Have an instance back that was soft-deleted."""
+        self._act(uuid, "restore_instance", "restoring", ("soft-delete",))
+        self.conductor.change(uuid, deleted_at=None)
+
+    def crash_dump(self, uuid: str) -> None:
+        """Ask for something that has no row in our table."""
+        self._act(uuid, "trigger_crash_dump", None, POWERED)
+
+    def add_address(self, uuid: str) -> None:
+        """Give an instance one more address of its network."""
+        self._act(uuid, "add_fixed_ip_to_instance", None, POWERED, network_id="net-1")
+
+    def remove_address(self, uuid: str) -> None:
+        """Take the last address of an instance away."""
+        port = next(port for port in self.neutron.made.values() if port.get("device_id") == uuid)
+        address = port["fixed_ips"][-1]["ip_address"]
+        self._act(uuid, "remove_fixed_ip_from_instance", None, POWERED, address=address)
 
     def stop(self, uuid: str) -> None:
         """Stop an instance."""
@@ -157,9 +188,35 @@ class FakeNova:
                 return wrapped("Migration", id=migration["id"], uuid=migration["uuid"])
         raise Refused("no finished migration")
 
-    def shelve(self, uuid: str) -> None:
-        """Ask for something that has no row in our table."""
-        self._act(uuid, "shelve_instance", "shelving", POWERED, image_id=None)
+    def shelve(self, uuid: str, image_id: str) -> None:
+        """Shelve an instance into an image that Glance has already."""
+        kept = {"base_image_ref": "img-1"}
+        self._act(uuid, "shelve_instance", "shelving", SHELVABLE, image_id=image_id, clean_shutdown=True)
+        self.conductor.change(uuid, flavor={"id": 1, **self.flavor}, system_metadata=kept)
+
+    def offload(self, uuid: str) -> None:
+        """Have a shelved instance leave its host, as an operator does."""
+        self._act(uuid, "shelve_offload_instance", "shelving_offloading", ("shelved",), clean_shutdown=True)
+
+    def unshelve(self, uuid: str, host: str) -> None:
+        """Unshelve an instance: on its host if it still has one, else on the one that the scheduler chose."""
+        row = self._row(uuid)
+        if row["task_state"] is not None or row["vm_state"] not in ("shelved", "shelved_offloaded"):
+            raise Refused(f"cannot unshelve while {row['vm_state']}/{row['task_state']}")
+        if row["vm_state"] == "shelved":
+            self.conductor.change(uuid, task_state="powering-on")
+            self._cast(row["host"], "start_instance", uuid)
+            return
+        self.conductor.change(uuid, task_state="unshelving")
+        self.placement.allocations[uuid] = node_uuid(host)
+        arguments = {
+            "image": {"id": row["system_metadata"]["shelved_image_id"]},
+            "request_spec": wrapped("RequestSpec", scheduler_hints={}),
+            "filter_properties": {},
+            "node": host,
+            "accel_uuids": [],
+        }
+        self._cast(host, "unshelve_instance", uuid, zone=host, **arguments)
 
     def snapshot(self, uuid: str, image_id: str) -> None:
         """Take a snapshot for an image that Glance has already."""
@@ -209,9 +266,11 @@ class FakeNova:
         host, *alternates = hosts
         self.placement.allocations[uuid] = node_uuid(host)
         requests = [wrapped("NetworkRequest", network_id="net-1", port_id=None, address=None, tag=None)]
+        joined = [group for group, members in self.conductor.groups.items() if uuid in members]
+        groups = [wrapped("InstanceGroup", uuid=one, policy=one.removeprefix("group-"), _rules={}) for one in joined]
         arguments = {
             "image": {"id": "img-1"},
-            "request_spec": wrapped("RequestSpec", scheduler_hints={}),
+            "request_spec": wrapped("RequestSpec", scheduler_hints={}, instance_group=next(iter(groups), None)),
             "filter_properties": {"retry": {"num_attempts": attempt, "hosts": [[host, host]]}},
             "admin_password": PASSWORD,
             "injected_files": [],
@@ -236,7 +295,15 @@ class FakeNova:
         hosts = [selection[DATA]["service_host"] for selection in alternates]
         self._cast_build(dict(asked["context"]), uuid, hosts, retry["num_attempts"] + 1)
 
-    def _cast(self, host: str, method: str, uuid: str, context: dict[str, Any] | None = None, **args: Any) -> None:
+    def _cast(
+        self,
+        host: str,
+        method: str,
+        uuid: str,
+        context: dict[str, Any] | None = None,
+        zone: str | None = None,
+        **args: Any,
+    ) -> None:
         row = self.conductor.instances[uuid]
         instance = wrapped(
             "Instance",
@@ -248,6 +315,8 @@ class FakeNova:
             keypairs=wrapped("KeyPairList", objects=[]),
             user_data=USER_DATA,
             host=row["host"],
+            vm_state=row["vm_state"],
+            availability_zone=zone or row.get("availability_zone"),
         )
         rpc = IncomingRpc(
             host=host,

@@ -11,7 +11,7 @@ AGREED = {"active": "active", "stopped": "stopped", "error": "error"}
 
 def check(world: World) -> None:
     """Raise AssertionError for what must hold at any moment."""
-    broken = [*_doubled(world), *_deleted_unasked(world)]
+    broken = [*_doubled(world), *_deleted_unasked(world), *_lost(world)]
     assert not broken, broken
 
 
@@ -27,15 +27,26 @@ def _doubled(world: World) -> Iterator[str]:
     yield from (f"{uuid} has {number} servers" for uuid, number in counts.items() if uuid and number > 1)
 
 
+def _lost(world: World) -> Iterator[str]:
+    """A shelved instance must be whole in an image above or still in the site; a tenant may delete neither here."""
+    for uuid, row in world.above.conductor.instances.items():
+        if row["deleted"] or row["vm_state"] not in ("shelved", "shelved_offloaded") or uuid in world.asked.deleted:
+            continue
+        image = world.above.glance.images.get(row["system_metadata"].get("shelved_image_id"))
+        if not world.servers(uuid) and (image is None or image["status"] != "active"):
+            yield f"{uuid} is {row['vm_state']}, but neither in a site nor in an image"
+
+
 def _deleted_unasked(world: World) -> Iterator[str]:
     for uuid, row in world.above.conductor.instances.items():
         if row["deleted"] and uuid not in world.asked.deleted:
             yield f"{uuid} was deleted above, and nobody asked for it"
+    asked = world.asked.deleted | world.asked.shelved
     for site in world.sites.values():
         for server in site.cloud.nova.servers.values():
             uuid = identity.uuid_of(server.body["tags"])
             shown = world.above.conductor.instances.get(uuid, {}).get("launched_at")  # a boot that failed is cleaned up
-            if shown and server.launched and server.vm_state == "deleted" and uuid not in world.asked.deleted:
+            if shown and server.launched and server.vm_state == "deleted" and uuid not in asked:
                 yield f"{server.id} of {uuid} was deleted in {site.name}, and nobody asked for it"
 
 
@@ -73,5 +84,6 @@ def _left_behind(world: World) -> Iterator[str]:
     moves = {move["uuid"]: move for move in world.above.conductor.migrations.values()}
     for consumer in world.above.placement.allocations:
         row = rows[moves[consumer]["instance"]] if consumer in moves else rows[consumer]
-        if row["deleted"] or (consumer in moves and row["vm_state"] != "resized"):
+        offloaded = row["vm_state"] == "shelved_offloaded" and row["task_state"] is None
+        if row["deleted"] or offloaded or (consumer in moves and row["vm_state"] != "resized"):
             yield f"an allocation is left of {consumer}: {moves.get(consumer)}"

@@ -1,14 +1,18 @@
 """The two programs as their __main__ wires them, on edges that are fakes: each runs until its process is killed."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from bridge.__main__ import site_of
 from bridge.catalog import Catalog
+from bridge.core.notices import ActionEvent
 from bridge.core.records import SiteSpec
 from bridge.flavor_watch import FlavorWatch
 from bridge.heartbeats import Heartbeats
 from bridge.intake import Intake
+from bridge.noticed import ServerWatch
+from bridge.notifications import Telling
 from bridge.owner import Ownership, share_sites
 from bridge.site import Edges, Site
 from proto import streams
@@ -29,12 +33,14 @@ from tests.fakes.neutron import FakeNeutron
 from tests.fakes.placement import FakePlacement
 from tests.fakes.process import Edge, Process
 from tests.fakes.rabbit import FakeRabbit
+from tests.fakes.servers import FakeServers
 from tests.fakes.spool import Disk, FakeSpool
 from tests.scenario.telling import Teller, point
 
 PACE = Pace(fast=0.6, slow=2.0, overlap=4.0, resync=600.0)
 SLOTS = 8
 TTL = 15  # s
+RECLAIM = 3600  # s that a soft-deleted instance is kept
 
 
 class Above:
@@ -47,15 +53,17 @@ class Above:
         self.glance = FakeGlance()
         self.placement = FakePlacement()
         self.flavors = FakeFlavors()
+        self.servers = FakeServers(conductor)
         self.teller = teller
         self.key = key
         self.disk = Disk("above")  # of the machine that the bridges run on
+        self.telling: Telling | None = None
 
 
 async def bridge(process: Process, above: Above, store: FakeEtcdStore, road: JetStream) -> None:
     """Run a bridge; bridge/__main__.py is what it stands for."""
     intake = Intake(road, above.key.public(), site_of)
-    conductor: Any = Edge(process, above.conductor, point("conductor"), above.teller.conductor)
+    conductor: Any = ConductorEdge(process, above.conductor, point("conductor"), above.teller.conductor)
     catalog = Catalog(store)
     edges = Edges(
         road=road,
@@ -70,8 +78,11 @@ async def bridge(process: Process, above: Above, store: FakeEtcdStore, road: Jet
         heartbeats=Heartbeats(conductor),
         catalog=catalog,
         flavor_watch=FlavorWatch(Edge(process, above.flavors, point("nova")), catalog),  # type: ignore[arg-type]
+        server_watch=ServerWatch(Edge(process, above.servers, point("nova"))),  # type: ignore[arg-type]
         key=above.key,
         spool=FakeSpool(above.disk),  # type: ignore[arg-type]
+        telling=above.telling,
+        reclaim_interval=RECLAIM,
     )
     await road.ensure_stream(streams.DEAD)
 
@@ -82,7 +93,28 @@ async def bridge(process: Process, above: Above, store: FakeEtcdStore, road: Jet
         tasks.create_task(edges.heartbeats.run())
         tasks.create_task(catalog.follow())
         tasks.create_task(edges.flavor_watch.run())
+        tasks.create_task(edges.server_watch.run())
         tasks.create_task(share_sites(edges.store, process.name, run_site))
+
+
+class ConductorEdge(Edge):
+    """nova-conductor as one bridge sees it; ``telling`` as NovaConductor's."""
+
+    def telling(self, heard: Callable[[ActionEvent], None]) -> Edge:
+        """Have action events told as well."""
+
+        def said(process: Process, method: str, args: Any, kwargs: Any, result: Any) -> None:
+            above = self._said
+            if above is not None:
+                above(process, method, args, kwargs, result)
+            if method in ("event_start", "event_finish"):
+                context, uuid, name, *host = args
+                began = method == "event_start"
+                heard(ActionEvent(context, uuid, name, host[0] if host else None, began, kwargs.get("error")))
+
+        told = Edge(self._process, self._outside, self._describe, said)
+        told.tell = lambda *args, **kwargs: heard(ActionEvent(*args, **kwargs))  # type: ignore[attr-defined]
+        return told
 
 
 class StoreEdge(Edge):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bridge.notifications import Telling
 from proto import codec, streams, subjects
 from proto.errors import Unavailable
 from proto.messages import Command
@@ -12,6 +13,7 @@ from proto.operations import Lane, Verb
 from site_agent.core import identity
 from site_agent.core.answers import Answer
 from tests.fakes.cloud_nova import SiteServer
+from tests.fakes.notifications import FakeSender
 from tests.fakes.nova import Refused
 from tests.scenario import telling
 from tests.scenario.world import World
@@ -19,6 +21,11 @@ from tests.scenario.world import World
 UNTIL_ONLINE = 20.0  # virtual s
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 Step = Callable[..., Awaitable[None] | None]
+
+
+def _notifications_on(world: World) -> None:
+    sender: Any = FakeSender(world.teller.say)
+    world.above.telling = Telling(sender, "http://glance")
 
 
 async def _sites(world: World, names: str) -> None:
@@ -43,11 +50,19 @@ def _build(world: World, name: str, hosts: str) -> None:
     world.nova.build(uuid, name, hosts.split(" or "))
 
 
+def _group(world: World, name: str, policy: str) -> None:
+    world.nova.group(world.uuid(name), policy)
+
+
 def _ask(world: World, what: str, name: str) -> None:
     uuid = world.uuid(name)
+    if what == "delete":
+        _drop_shelved(world, uuid)
     try:
         if what == "snapshot":
             world.nova.snapshot(uuid, world.above.glance.begin_snapshot(uuid))
+        elif what == "shelve":
+            world.nova.shelve(uuid, world.above.glance.begin_snapshot(uuid))
         elif what == "backup":
             glance = world.above.glance
             world.nova.backup(uuid, glance.begin_snapshot(uuid, image_type="backup", backup_type="daily"))
@@ -58,8 +73,26 @@ def _ask(world: World, what: str, name: str) -> None:
     except Refused as error:
         world.teller.say("api", f"409: {error}")
         return
-    if what == "delete":
+    if what in ("delete", "soft_delete"):
         world.asked.deleted.add(uuid)
+    elif what == "restore":
+        world.asked.deleted.discard(uuid)
+    elif what in ("shelve", "offload"):
+        world.asked.shelved.add(uuid)
+
+
+def _drop_shelved(world: World, uuid: str) -> None:
+    """nova-api itself deletes the image of a shelved instance that is deleted."""
+    row = world.above.conductor.instances.get(uuid)
+    if row is not None and row["vm_state"] in ("shelved", "shelved_offloaded"):
+        world.above.glance.images.pop(row["system_metadata"].get("shelved_image_id"), None)
+
+
+def _unshelve(world: World, name: str, host: str) -> None:
+    try:
+        world.nova.unshelve(world.uuid(name), host)
+    except Refused as error:
+        world.teller.say("api", f"409: {error}")
 
 
 def _fail_resizes(world: World, site: str) -> None:
@@ -220,6 +253,14 @@ def _flavor(world: World, vcpus: str) -> None:
     world.nova.flavor["vcpus"] = int(vcpus)
 
 
+def _rename(world: World, name: str, called: str) -> None:
+    world.above.conductor.change(world.uuid(name), display_name=called)
+
+
+def _metadata(world: World, name: str, key: str, value: str) -> None:
+    world.above.conductor.change(world.uuid(name), metadata={key: value})
+
+
 def _no_flavor(world: World) -> None:
     world.above.flavors.listed.clear()
 
@@ -231,16 +272,22 @@ def _show_flavors(world: World) -> None:
 
 ASKED = (
     "delete", "stop", "start", "reboot", "hard reboot", "pause", "unpause", "suspend", "resume", "rebuild", "rescue",
-    "unrescue", "password", "resize", "confirm", "revert", "attach", "detach", "shelve", "snapshot", "backup",
+    "unrescue", "password", "resize", "confirm", "revert", "attach", "detach", "shelve", "offload", "snapshot",
+    "backup", "soft_delete", "restore", "crash_dump", "add_address", "remove_address",
 )  # fmt: skip
 STEPS: list[tuple[str, Step]] = [
     (r"flavor of (\d+) vcpus", _flavor),
     (r"flavor deleted", _no_flavor),
+    (r"rename (i\d+) to (\w+)", _rename),
+    (r"metadata of (i\d+) is (\w+)=(\w+)", _metadata),
     (r"show flavors", _show_flavors),
+    (r"notifications are on", _notifications_on),
     (r"sites (.+)", _sites),
     (r"site (\w+) with hosts (.+)", _site_of_hosts),
     (r"build (i\d+) on (.+)", _build),
+    (r"(i\d+) joins an? (\S+) group", _group),
     (rf"({'|'.join(ASKED)}) (i\d+)", _ask),
+    (r"unshelve (i\d+) on (\w+)", _unshelve),
     (r"redeliver (i\d+) (\w+)", _redeliver),
     (r"(crash|freeze) (bridge\d?|agent\d? \w+) (before|after) (.+)", _arm),
     (r"kill (bridge\d?|agent\d? \w+)", _kill),
@@ -261,7 +308,7 @@ STEPS: list[tuple[str, Step]] = [
     (r"(\w+) builds again", _builds),
     (r"(\w+) builds in ([\d.]+) (s|min|h)", _build_time),
     (r"(\w+) fails resizes", _fail_resizes),
-    (r"(\w+) itself does (os-stop|os-start|delete) (i\d+)", _vendor),
+    (r"(\w+) itself does ([\w-]+) (i\d+)", _vendor),
     (r"(\w+) has a stranger (i\d+)", _stranger),
     (r"garbage as a (command|observation|RPC) of (\w+) (i\d+)", _garbage),
     (r"somebody repeats (\w+) of (\w+) (i\d+):(\d+)", _late_command),

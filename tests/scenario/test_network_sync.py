@@ -103,3 +103,23 @@ def test_the_group_leaves_with_the_last_server() -> None:
         assert not world.above.neutron.made
 
     play(story)
+
+
+def addresses(ports: dict[str, Any]) -> list[set[str]]:
+    """The addresses of each card of i1."""
+    ours = [port for port in ports.values() if port.get("device_id") and "cascade-paris" not in port["device_id"]]
+    return [{fixed["ip_address"] for fixed in port["fixed_ips"]} for port in ours]
+
+
+def test_an_address_that_a_card_gets_or_loses_above_is_in_the_site_soon() -> None:
+    async def story(world: World) -> None:
+        above, site = world.above.neutron.made, world.sites["paris"].cloud.neutron.things["ports"]
+        for order, number in (("add_address i1", 2), ("remove_address i1", 1)):
+            await do(world, order)
+            await asyncio.sleep(SOON)
+            ((card,), (below,)) = addresses(above), addresses(site)
+            shown = world.above.conductor.instances[world.uuid("i1")]["info_cache"]["network_info"]
+            assert card == below and len(card) == number
+            assert all(address in shown for address in card)
+
+    play(story)

@@ -30,7 +30,8 @@ BRIDGE_CALLS = [
     "publish cascade.v1.intake", "publish cascade.v1.cmd", "ack cascade.v1.intake", "ack cascade.v1.evt", "ack rabbit",
     "conductor save_instance", "conductor destroy_instance", "conductor event_finish", "conductor save_info_cache",
     "conductor build_instances", "conductor create_fault", "etcd put", "etcd delete", "neutron create_port",
-    "neutron release", "placement delete_allocations", "purge", "count",
+    "neutron release", "neutron update_port", "placement delete_allocations", "glance delete", "glance upload",
+    "request", "purge", "count",
 ]  # fmt: skip
 AGENT_CALLS = [
     "POST compute /servers", "GET compute /servers", "DELETE compute /servers", "action", "POST network /ports",
@@ -38,7 +39,7 @@ AGENT_CALLS = [
 ]  # fmt: skip
 OPERATIONS = [
     "delete", "delete", "stop", "start", "reboot", "pause", "unpause", "rebuild", "rescue", "unrescue", "resize",
-    "resize", "confirm", "revert", "attach", "detach", "snapshot", "password",
+    "resize", "confirm", "revert", "attach", "detach", "snapshot", "password", "shelve", "shelve",
 ]  # fmt: skip
 CRASHES = st.one_of(
     st.tuples(st.sampled_from(["bridge", "bridge", "bridge2"]), st.sampled_from(BRIDGE_CALLS)),
@@ -47,6 +48,8 @@ CRASHES = st.one_of(
 STEPS = st.one_of(
     st.builds("build {}".format, INSTANCES),
     st.builds("{} {}".format, st.sampled_from(OPERATIONS), INSTANCES),
+    st.builds("unshelve {} on {}".format, INSTANCES, st.sampled_from(SITES)),
+    st.builds("unshelve {} on {}".format, INSTANCES, st.sampled_from(SITES)),
     st.builds(lambda crash, when: f"crash {crash[0]} {when} {crash[1]}", CRASHES, st.sampled_from(["before", "after"])),
     st.builds("{} {}".format, st.sampled_from(["restart", "cut", "mend", "start", "freeze", "thaw"]), PROGRAMS),
     st.builds("{} refuses POST compute /servers with 403 {}".format, st.sampled_from(SITES), st.just(QUOTA)),
@@ -124,7 +127,9 @@ async def _ask(world: World, verb: str, rest: str) -> None:
         await do(world, f"build {name} on paris or lyon")
     elif verb == "redeliver" and world.nova.was_sent(world.uuid(name), method):
         await do(world, f"redeliver {name} {method}")
-    elif verb not in ("build", "redeliver") and built:
+    elif verb == "unshelve" and built:
+        await do(world, f"unshelve {rest}")
+    elif verb not in ("build", "redeliver", "unshelve") and built:
         await do(world, f"{verb} {name}")
 
 

@@ -48,6 +48,7 @@ class Asked:
 
     built: list[str] = field(default_factory=list)
     deleted: set[str] = field(default_factory=set)
+    shelved: set[str] = field(default_factory=set)
 
 
 class World:

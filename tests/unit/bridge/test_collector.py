@@ -16,17 +16,18 @@ ABOVE = Above({F: RECORD, "gone": flavor_digest.gone(RECORD, NOW)}, {"deleted"},
 OLD = Holding(HoldingKind.FLAVOR, "x", F, 1, unused_since=NOW)
 IMAGE = Holding(HoldingKind.IMAGE, "i", "image", unused_since=NOW - 8 * DAY)
 KEY = Holding(HoldingKind.KEYPAIR, "k", "aa:bb", unused_since=NOW - 601)
+GROUP = Holding(HoldingKind.SERVER_GROUP, "g", "group", unused_since=NOW - 601)
 
 
 def dropped(holding: Holding, needs: Needs | None = None) -> bool:
     return bool(unneeded([holding], ABOVE, needs or Needs(), NOW))
 
 
-@pytest.mark.parametrize("holding", [OLD, IMAGE, KEY])
+@pytest.mark.parametrize("holding", [OLD, IMAGE, KEY, GROUP])
 def test_what_a_server_uses_or_an_operation_names_stays(holding: Holding) -> None:
     assert dropped(holding)
     assert not dropped(msgspec.structs.replace(holding, used=1))
-    needs = Needs(frozenset({F}), frozenset({"image"}), frozenset({"aa:bb"}))
+    needs = Needs(frozenset({F}), frozenset({"image"}), frozenset({"aa:bb"}), frozenset({"group"}))
     assert not dropped(holding, needs)
 
 
@@ -43,8 +44,9 @@ def test_an_image_goes_when_it_is_deleted_above_or_long_unused() -> None:
     assert dropped(msgspec.structs.replace(young, source="deleted"))
 
 
-def test_a_keypair_stays_some_minutes() -> None:
-    assert not dropped(msgspec.structs.replace(KEY, unused_since=NOW - 599))
+@pytest.mark.parametrize("holding", [KEY, GROUP])
+def test_a_keypair_or_group_stays_some_minutes(holding: Holding) -> None:
+    assert not dropped(msgspec.structs.replace(holding, unused_since=NOW - 599))
 
 
 def test_only_images_that_might_go_are_looked_up_above() -> None:

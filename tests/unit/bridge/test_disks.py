@@ -6,7 +6,7 @@ import pytest
 
 from bridge.core.disks import disk_specs, refuse_certificates
 from proto.errors import FaultCode, Refused
-from proto.messages import DiskSpec
+from proto.specs import DiskSpec
 
 IMAGE: dict[str, Any] = {
     "source_type": "image", "destination_type": "local", "boot_index": 0, "volume_size": None, "device_type": "disk",

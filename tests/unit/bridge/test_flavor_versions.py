@@ -14,7 +14,7 @@ from bridge.core.flavor_digest import REMEMBERED, digest, gone, is_above, number
 from bridge.core.records import FlavorVersion
 from bridge.flavor_watch import FlavorWatch
 from proto import codec
-from proto.messages import FlavorSpec
+from proto.specs import FlavorSpec
 from tests.fakes.etcd import FakeEtcd
 from tests.fakes.messages import FLAVOR
 

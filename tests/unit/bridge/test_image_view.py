@@ -10,15 +10,7 @@ from bridge.edge.etcd_store import Stored
 from bridge.operator import image_view
 from proto import codec, subjects
 from proto.errors import FaultCode, Unavailable
-from proto.messages import (
-    Direction,
-    Fault,
-    ImageTransfer,
-    Query,
-    Reply,
-    SiteImage,
-    TransferState,
-)
+from proto.messages import Direction, Fault, ImageTransfer, Query, Reply, SiteImage, TransferState
 
 NOW = 1_795_000_000.0
 MIB = 1024**2

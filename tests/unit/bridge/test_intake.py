@@ -7,8 +7,9 @@ import pytest
 from bridge import intake
 from bridge.edge.nova_rpc import IncomingRpc
 from proto import codec
-from proto.messages import Rpc, ServerSecrets
+from proto.messages import Rpc
 from proto.sealing import PrivateKey
+from proto.specs import ServerSecrets
 from tests.fakes.conductor import wrapped
 from tests.unit.bridge.cases import T0, UUID
 

@@ -32,8 +32,8 @@ def test_another_rpc_is_planned_behind_the_pending_one() -> None:
 
 
 def test_a_method_without_a_row_is_unsupported_and_an_event_is_not_a_method() -> None:
-    assert planner.step(rpc("shelve_instance"), None) is Step.UNSUPPORTED
-    assert planner.step(rpc(planner.EXTERNAL_EVENT), pending(Verb.STOP)) is Step.EVENT
+    assert planner.step(rpc("trigger_crash_dump"), None) is Step.UNSUPPORTED
+    assert planner.step(rpc(planner.EXTERNAL_EVENT), pending(Verb.STOP)) is Step.ADDRESSES
 
 
 @pytest.mark.parametrize("row", CASTS, ids=lambda row: row.verb)

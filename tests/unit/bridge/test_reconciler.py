@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge import healing
 from bridge.core import planner, reconciler
 from bridge.core.reconciler import Above, Repair, repair
 from bridge.core.records import InstanceRecord
@@ -13,9 +14,39 @@ from proto.messages import CensusEntry
 from proto.operations import Verb
 from tests.unit.bridge.cases import T0, UUID, pending, record, server
 
+T0_2026 = 1767225600.0  # 2026-01-01T00:00:00Z
 ACTIVE = Above(UUID, deleted=False, vm_state="active", task_state=None, updated_at="t1")
 THERE = CensusEntry(UUID, 1, server())
 DEAD = planner.tombstone(pending(Verb.DELETE), T0)
+
+
+SOFT_DELETED = Above(UUID, deleted=False, vm_state="soft-delete", task_state=None, updated_at="t1", kept_since=T0)
+
+
+@pytest.mark.parametrize(
+    ("above", "interval", "after", "expected"),
+    [
+        (SOFT_DELETED, 60, 61, True),
+        (SOFT_DELETED, 60, 59, False),
+        (SOFT_DELETED, 0, 10**9, False),  # for ever
+        (replace(SOFT_DELETED, task_state="restoring"), 60, 61, False),
+        (replace(SOFT_DELETED, deleted=True), 60, 61, False),
+        (ACTIVE, 60, 10**9, False),
+    ],
+)
+def test_what_was_soft_deleted_long_ago_is_reclaimed(above: Above, interval: int, after: int, expected: bool) -> None:
+    assert reconciler.reclaimable(above, interval, T0 + after) is expected
+
+
+def test_a_kept_server_is_left_alone_whatever_its_site_makes_of_it() -> None:
+    assert repair(SOFT_DELETED, SOFT_DELETED, record(), THERE) is Repair.NOTHING
+
+
+def test_a_restore_that_failed_does_not_make_an_instance_old() -> None:
+    row = {"uuid": UUID, "vm_state": "soft-delete", "task_state": None, "updated_at": "2026-01-01T02:00:00Z"}
+    assert healing._above({**row, "deleted_at": "2026-01-01T01:00:00Z"}).kept_since == T0_2026 + 3600
+    assert healing._above({**row, "deleted_at": None}).kept_since == T0_2026 + 7200
+    assert healing._above({**row, "vm_state": "active"}).kept_since is None
 
 
 def stuck(vm_state: str = "active", task_state: str | None = None, deleted: bool = False) -> Above:
@@ -38,6 +69,15 @@ def stuck(vm_state: str = "active", task_state: str | None = None, deleted: bool
         (stuck(task_state="powering-off"), record(), None, Repair.SHOW_SITE),
         (stuck("error"), None, None, Repair.NOTHING),
         (stuck("resized"), record(), THERE, Repair.NOTHING),  # confirmed by the site itself: its tenant has the word
+        (stuck("rescued"), record(), THERE, Repair.NOTHING),
+        (stuck("shelved"), record(), CensusEntry(UUID, 1, server("stopped", 4)), Repair.NOTHING),
+        (stuck("shelved", "shelving_offloading"), record(), THERE, Repair.OFFLOAD),
+        (stuck("shelved", "shelving_offloading"), pending(Verb.SHELVE_OFFLOAD), None, Repair.OFFLOAD),
+        (stuck("shelved_offloaded", "spawning"), pending(Verb.UNSHELVE), None, Repair.FAULT_BUILD),
+        (stuck("shelved_offloaded", "spawning"), record(), THERE, Repair.SHOW_SITE),
+        (ACTIVE, record(), CensusEntry(UUID, 1, server("rescued")), Repair.NOTHING),
+        (ACTIVE, record(), CensusEntry(UUID, 1, server("shelved", 4)), Repair.SHOW_SITE),
+        (ACTIVE, record(), CensusEntry(UUID, 1, server("error", 0)), Repair.NOTHING),  # may be false
         (stuck(deleted=True), DEAD, THERE, Repair.DELETE),
         (stuck(deleted=True), None, THERE, Repair.DELETE),
         (stuck(deleted=True), DEAD, None, Repair.NOTHING),

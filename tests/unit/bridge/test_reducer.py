@@ -41,6 +41,13 @@ def test_the_state_a_command_seeks_settles_it(verb: Verb, state: ServerState | N
     assert reduction.record.pending == known.pending
 
 
+def test_a_soft_delete_that_settled_is_shown_as_one() -> None:
+    known = pending(Verb.SOFT_DELETE)
+    reduction = reduce(known, seen(STOPPED, known.generation), command_waiting=False)
+    assert (reduction.verdict, reduction.record.vm_state) == (Verdict.SUCCEEDED, "stopped")
+    assert reduction.changes == {"vm_state": "soft-delete", "power_state": 4, "task_state": None}
+
+
 def test_a_boot_brings_its_launch_time_and_root_device() -> None:
     reduction = reduce(CREATE, seen(server(launched_at=T0), 1), command_waiting=False)
     assert reduction.changes == {
@@ -152,11 +159,33 @@ def test_what_the_site_did_by_itself_is_copied() -> None:
     assert reduction.changes == {"vm_state": "stopped", "power_state": 4}
 
 
-@pytest.mark.parametrize(
-    "state", [server("error"), server("building"), server("rescued"), server("stopped", 4, "x"), None]
-)
+@pytest.mark.parametrize("state", [server("building"), server("of a later Nova"), server("stopped", 4, "x"), None])
 def test_other_states_are_not_copied(state: ServerState | None) -> None:
     assert verdict(record(), seen(state, 1)) in (Verdict.IGNORED, Verdict.NOTED)
+
+
+@pytest.mark.parametrize("before", ["active", "rescued"])
+def test_what_is_shown_already_is_only_noted(before: str) -> None:
+    after = {"active": "rescued", "rescued": "active"}[before]
+    reduction = reduce(record(vm_state=before), seen(server(after), 1), command_waiting=False)
+    assert (reduction.verdict, reduction.changes, reduction.record.vm_state) == (Verdict.NOTED, {}, after)
+
+
+def test_an_error_of_the_sites_is_copied_with_its_reason_and_may_be_overwritten_again() -> None:
+    reduction = reduce(record(), seen(server("error", 0, fault="the disk is gone"), 1), command_waiting=False)
+    assert (reduction.verdict, reduction.changes["vm_state"]) == (Verdict.COPIED, "error")
+    assert reduction.fault == Fault(FaultCode.SITE_FAULT, "the disk is gone")
+    assert "error" not in reduction.expected_vm_state, "an ERROR that is not the site's stays"
+    again = reduce(reduction.record, seen(server(), 1), command_waiting=False)
+    assert (again.verdict, again.fault) == (Verdict.COPIED, None)
+    assert "error" in again.expected_vm_state
+
+
+@pytest.mark.parametrize("state", ["rescued", "resized", "shelved", "shelved_offloaded", "soft-delete"])
+def test_what_a_vendor_did_to_a_new_server_is_no_failed_boot(state: str) -> None:
+    reduction = reduce(CREATE, seen(server(state), 1), command_waiting=False)
+    assert reduction.verdict is Verdict.SUCCEEDED
+    assert reduction.changes["vm_state"] in ("active", "stopped")
 
 
 def test_what_is_known_already_is_ignored() -> None:

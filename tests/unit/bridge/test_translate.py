@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.core import translate, translate_network
-from proto.messages import FixedIp, FlavorSpec, KeypairSpec
+from proto.specs import FixedIp, FlavorSpec, KeypairSpec, ServerGroupSpec
 from tests.fakes.messages import FLAVOR, IMAGE, NETWORK, SEALED
 
 SUBNET: dict[str, Any] = {
@@ -157,6 +157,14 @@ def test_a_server() -> None:
 def test_the_hostname_and_the_disk_config(automatic: bool | None, shown: str | None) -> None:
     spec = server({**INSTANCE, "hostname": "web-1", "auto_disk_config": automatic})
     assert (spec.hostname, spec.disk_config) == ("web-1", shown)
+
+
+def test_a_server_group_goes_with_its_rules() -> None:
+    group = {"uuid": "g", "name": "web", "policy": "anti-affinity", "_rules": {"max_server_per_host": "2"}}
+    spec = server(INSTANCE, {"instance_group": {**group, "members": ["u-1"], "hosts": None}})
+    assert spec.group == ServerGroupSpec("g", "anti-affinity", {"max_server_per_host": "2"})
+    assert server(INSTANCE, {"instance_group": None}).group is None
+    assert server(INSTANCE, {"instance_group": {**group, "policy": None}}).group is None
 
 
 def test_a_nameless_server_is_called_by_its_uuid() -> None:

@@ -100,7 +100,6 @@ def test_a_cloud_that_was_made_before_releases_were_told_is_of_the_current_one(p
         ["down"],
         ["up", "a-b"],
         ["up", "a", "--release", "zed", "--cinder"],
-        ["up", "a", "--release", "zed", "--role", "cascading"],
         ["rabbitmqctl", "status"],
     ],
 )

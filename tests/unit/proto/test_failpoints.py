@@ -43,7 +43,14 @@ def test_it_dies_where_it_is_asked_to(failpoint: str | None, end: tuple[int, int
     assert run(failpoint) == end
 
 
+def test_it_tells_whether_it_will_die_there_later() -> None:
+    program = "from proto import failpoints as f; print(f.reach(f.STORED), f.reach(f.ACCEPTED), flush=True)"
+    environment = {**os.environ, "CASCADE_FAILPOINT": f"{failpoints.ACCEPTED}:2"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=30, text=True)
+    assert done.stdout.split() == ["False", "True"] and done.returncode == 0
+
+
 def test_every_point_has_a_name_of_its_own() -> None:
     names = [value for key, value in vars(failpoints).items() if key.isupper() and not key.startswith("_")]
-    assert len(names) == len(set(names)) == 5
+    assert len(names) == len(set(names)) == 6
     assert all(name.startswith(("bridge.", "agent.")) for name in names)

@@ -6,8 +6,9 @@ import pytest
 
 from proto import codec
 from proto.errors import Malformed, Misconfigured
-from proto.messages import Bundle, Sealed, ServerSecrets
+from proto.messages import Bundle
 from proto.sealing import PrivateKey, PublicKey
+from proto.specs import Sealed, ServerSecrets
 
 SECRETS = ServerSecrets(user_data="I2Nsb3Vk", admin_password="hunter2", injected_files=[["/etc/x", "c2VjcmV0"]])
 WORDS = ("I2Nsb3Vk", "hunter2", "c2VjcmV0", "/etc/x")

@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from proto.errors import FaultCode, Refused, Unavailable
-from proto.messages import DiskSpec, ServerSecrets, ServerState, SubnetSpec
+from proto.messages import ServerState
 from proto.operations import Verb
+from proto.specs import DiskSpec, ServerSecrets, SubnetSpec
 from site_agent.core import identity, servers
 from site_agent.core.answers import Answer, checked, problem, refuse_not_now
 from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body

@@ -54,7 +54,7 @@ def test_what_is_no_command_is_put_aside() -> None:
 def test_a_verb_of_a_newer_bridge_is_refused_and_told() -> None:
     async def story(world: World) -> None:
         world.run_agent()
-        body = {**msgspec.to_builtins(world.command(Verb.STOP, 2)), "verb": "shelve"}
+        body = {**msgspec.to_builtins(world.command(Verb.STOP, 2)), "verb": "crash_dump"}
         data = msgspec.msgpack.encode({"v": 1, "kind": "Command", "body": body})
         await world.bridge.publish(subjects.command(PARIS, Lane.NORMAL, UUID), data)
         await asyncio.sleep(1)

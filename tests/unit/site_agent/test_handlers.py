@@ -1,6 +1,7 @@
 """Every verb: done once however often it is asked for, and what each refusal is."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import msgspec
@@ -8,17 +9,18 @@ import pytest
 
 from proto import operations
 from proto.errors import Expired, FaultCode, Refused, Unavailable
-from proto.messages import ChangeSpec, Command
+from proto.messages import Command, Fault
 from proto.operations import Mode, Verb
+from proto.specs import ChangeSpec
 from site_agent import handlers
 from site_agent.core.answers import Answer
 from site_agent.handlers.create import create
 from site_agent.handlers.delete import delete
 from site_agent.handlers.interface import LETTING_GO, attach_interface, detach_interface
-from site_agent.handlers.power import power
+from site_agent.handlers.power import SOUGHT, power
 from site_agent.handlers.reboot import reboot
 from site_agent.handlers.resize import confirm_resize, resize
-from tests.fakes.cloud_nova import SiteServer
+from tests.fakes.cloud_nova import DIAGNOSTICS, SiteServer
 from tests.unit.site_agent.world import FLAVOR, NETWORK, UUID, World, card, play, server_spec
 
 IN_USE = Answer(409, {"conflictingRequest": {"message": "Port x is still in use."}})
@@ -213,6 +215,32 @@ def test_a_delete_overcomes_lock_and_soft_delete() -> None:
     play(story)
 
 
+def test_a_new_agent_finds_what_the_site_soft_deleted() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        world.cloud.nova.touch(server, vm_state="soft-delete")
+        world.restart()
+        await delete(world.site, world.command(Verb.DELETE, 2), False)
+        await asyncio.sleep(1)
+        assert world.cloud.nova.alive() == []
+
+    play(story)
+
+
+def test_a_soft_delete_keeps_the_server_and_a_restore_starts_it() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        for generation, (verb, state) in enumerate([(Verb.SOFT_DELETE, "stopped"), (Verb.RESTORE, "active")], start=2):
+            for repeated in (False, True):
+                await power(world.site, world.command(verb, generation), repeated)
+                await asyncio.sleep(1)
+                world.cloud.nova.advance()
+            assert server.vm_state == state
+        assert [action["action"] for action in server.actions] == ["start", "stop"]
+
+    play(story)
+
+
 def test_stop_and_start_compare_the_state() -> None:
     async def story(world: World) -> None:
         server = await running(world)
@@ -247,10 +275,46 @@ def test_there_and_back_again(there: Verb, reached: str, back: Verb) -> None:
     play(story)
 
 
-def test_start_of_a_paused_server_is_a_conflict_and_of_none_missing() -> None:
+@pytest.mark.parametrize("left", ["rescue", "migrate", "shelve", "soft-delete", "pause", "suspend"])
+@pytest.mark.parametrize("verb", [Verb.STOP, Verb.START])
+def test_a_server_leaves_what_its_vendor_did_to_it(verb: Verb, left: str) -> None:
     async def story(world: World) -> None:
         server = await running(world)
-        world.cloud.nova.touch(server, vm_state="paused")
+        world.cloud.nova.vendor(server, left)
+        await asyncio.sleep(1)
+        command, delivered = world.command(verb, 2), 0
+        while not world.site.memory.was_carried_out(command):
+            with contextlib.suppress(Unavailable):
+                await power(world.site, command, delivered > 0)
+            delivered += 1
+            await asyncio.sleep(1)
+            world.cloud.nova.advance()
+        assert (server.vm_state, delivered) == (SOUGHT[verb].vm_state, 2)
+        done = [action["action"] for action in server.actions if action["user_id"] == world.cloud.user_id]
+        assert len(done) == len(set(done)), "each step once"
+
+    play(story)
+
+
+def test_a_step_that_the_site_cannot_take_is_told() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        world.cloud.nova.touch(server, vm_state="shelved_offloaded")
+        for repeated in (False, True):
+            server.plan.clear()  # no host has room for it
+            world.cloud.nova.touch(server, task_state=None)
+            with pytest.raises((Unavailable, Refused)) as caught:
+                await power(world.site, world.command(Verb.START, 2), repeated)
+        assert isinstance(caught.value, Refused) and caught.value.code is FaultCode.SITE_FAULT
+        assert [action["action"] for action in server.actions] == ["unshelve"]
+
+    play(story)
+
+
+def test_start_of_a_server_in_error_is_a_conflict_and_of_none_missing() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        world.cloud.nova.touch(server, vm_state="error")
         assert (await refusal(power(world.site, world.command(Verb.START, 2), False))).code is FaultCode.CONFLICT
         none = world.command(Verb.START, uuid="u2")
         assert (await refusal(power(world.site, none, False))).code is FaultCode.MISSING
@@ -416,6 +480,24 @@ def test_console_output() -> None:
         server = await running(world)
         assert (await world.ask("console_output", length=1)).text == "login:"
         assert (await world.ask("console_output")).text == f"console of {server.id}\nlogin:"
+
+    play(story)
+
+
+@pytest.mark.parametrize("verb", ["diagnostics", "instance_diagnostics"])
+def test_diagnostics_are_what_the_site_measures(verb: str) -> None:
+    async def story(world: World) -> None:
+        world.run_agent()
+        await asyncio.sleep(1)
+        server = await running(world)
+        assert (await world.ask(verb)).diagnostics == DIAGNOSTICS
+        world.cloud.nova.admin = False
+        assert (await world.ask(verb)).fault.code is FaultCode.REJECTED
+        world.cloud.nova.admin = True
+        world.cloud.nova.touch(server, vm_state="stopped")
+        assert (await world.ask(verb)).fault.code is FaultCode.CONFLICT
+        world.cloud.trouble("diagnostics", Answer(501, {"notImplemented": {"message": "Feature not supported"}}))
+        assert (await world.ask(verb)).fault == Fault(FaultCode.REJECTED, "Feature not supported")
 
     play(story)
 

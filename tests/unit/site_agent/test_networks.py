@@ -7,15 +7,8 @@ import msgspec
 import pytest
 
 from proto.errors import FaultCode, Refused, Unavailable
-from proto.messages import (
-    FixedIp,
-    NetworkSpec,
-    PortSpec,
-    Query,
-    SecurityGroupRuleSpec,
-    SecurityGroupSpec,
-    SubnetSpec,
-)
+from proto.messages import Query
+from proto.specs import FixedIp, NetworkSpec, PortSpec, SecurityGroupRuleSpec, SecurityGroupSpec, SubnetSpec
 from site_agent.core.answers import Answer
 from site_agent.core.ports import port_body, port_changes
 from site_agent.network_sync import IN_USE, NOT_HERE, network_drop, network_sync

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from proto.errors import FaultCode, Refused, Unavailable
-from proto.messages import PortSpec
+from proto.specs import PortSpec
 from site_agent.core.answers import Answer
 from site_agent.resources.flavor import ensure_flavor
 from site_agent.resources.keypair import ensure_keypair
@@ -149,6 +149,17 @@ def test_a_port_is_made_with_its_mac_and_address_and_found_again() -> None:
         assert set(world.cloud.neutron.things["ports"]) == {port_id}
         await release_ports(world.site, UUID)
         assert world.cloud.neutron.things["ports"] == {}
+
+    play(story)
+
+
+def test_a_port_that_lost_its_addresses_to_a_delete_of_its_network_gets_them_again() -> None:
+    async def story(world: World) -> None:
+        port_id = await ensure_port(world.site, UUID, PORT, NETWORK)
+        port = world.cloud.neutron.things["ports"][port_id]
+        addresses, port["fixed_ips"] = port["fixed_ips"], []
+        assert await ensure_port(world.site, UUID, PORT, NETWORK) == port_id
+        assert world.cloud.neutron.things["ports"][port_id]["fixed_ips"] == addresses
 
     play(story)
 

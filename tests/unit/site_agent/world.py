@@ -8,27 +8,20 @@ from typing import Any
 
 from proto import codec, streams, subjects
 from proto.errors import FaultCode
-from proto.messages import (
-    Ask,
-    Bundle,
-    Command,
-    Fault,
+from proto.messages import Ask, Bundle, Command, Fault, Observation, Query, Reply, SiteHost
+from proto.operations import BY_VERB, Lane, Verb
+from proto.sealing import PrivateKey
+from proto.specs import (
     FixedIp,
     FlavorSpec,
     ImageSpec,
     KeypairSpec,
     NetworkSpec,
-    Observation,
     PortSpec,
-    Query,
-    Reply,
     ServerSecrets,
     ServerSpec,
-    SiteHost,
     SubnetSpec,
 )
-from proto.operations import BY_VERB, Lane, Verb
-from proto.sealing import PrivateKey
 from proto.transfer import Transfers
 from site_agent import queries, site
 from site_agent.executor import Executor
