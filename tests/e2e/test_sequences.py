@@ -11,12 +11,13 @@ from tests.sequences.__main__ import SEED
 from tests.sequences.run import run
 
 COUNT = 5
+LIMIT = 300.0  # s until no further one is begun
 
 
 def test_sequences(stack: Stack) -> None:
     drawn = dict(enumerate(calls.sequences(COUNT, SEED)))
     with ground.sides(stack) as sides:
-        results = list(run(sides, drawn, COUNT, time.monotonic() + 60))
+        results = list(run(sides, drawn, COUNT, time.monotonic() + LIMIT))
     assert len(results) == COUNT
     found = [difference for result in results for difference in result.differences]
     assert not found, "\n".join(map(str, found))
