@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge import intake
 from bridge.awaited import AwaitedCalls
+from bridge.core import inventory
 from bridge.edge.nova_diagnostics import diagnostics
 from bridge.edge.nova_objects import unwrap
 from bridge.edge.nova_rpc import IncomingRpc, nova_error
@@ -74,7 +75,7 @@ class Calls:
         if call.method == "set_host_enabled":
             return await self._presence.set_host_enabled(call.host, bool(call.args.get("enabled")))
         if call.method == "get_host_uptime":
-            return f"site {self._site}"
+            return inventory.uptime(self._site)
         if call.method == "cache_images":  # a site gets an image with the first boot from it
             return dict.fromkeys(call.args.get("image_ids") or [], "unsupported")
         row = BY_METHOD.get(call.method)

@@ -141,6 +141,11 @@ def merged_traits(present: Collection[str], ours: Collection[str], formerly_ours
     return frozenset(others | set(ours))
 
 
+def uptime(site: str) -> str:
+    """Return what a host that is a whole site says when it is asked how long it is up."""
+    return f"site {site}"
+
+
 def compute_node(host: str, site: str, capacity: Capacity | None, offer: Inventory | None = None) -> dict[str, Any]:
     """Return the fields of the host's ComputeNode; all zero without a capacity. ``offer``: its inventories, if capped.
 
@@ -175,7 +180,7 @@ def compute_node(host: str, site: str, capacity: Capacity | None, offer: Invento
         "cpu_allocation_ratio": 1.0,
         "ram_allocation_ratio": 1.0,
         "disk_allocation_ratio": 1.0,
-        "stats": {"cascade_site": site, "cascade_hosts": str(seen.hosts), "failed_builds": "0", "uptime": None},
+        "stats": {"cascade_site": site, "cascade_hosts": str(seen.hosts), "failed_builds": "0", "uptime": uptime(site)},
         "metrics": "[]",
         "numa_topology": None,
         "pci_device_pools": None,

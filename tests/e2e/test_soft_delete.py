@@ -1,10 +1,8 @@
 """Soft delete, restore and force delete: the site keeps the server, powered off, until somebody means it.
 
-The demo's nova-api has no reclaim_instance_interval, so its own code is run with one. The reclaim of what nobody
-restores takes a minute: only with CASCADE_E2E_BOOTS of 10 and more (`make e2e-full`).
+The demo's nova-api has no reclaim_instance_interval, so its own code is run with one.
 """
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +12,6 @@ from tests.e2e.as_nova import as_nova
 from tests.e2e.clouds import CHANGE, DELETE, Tenant, User, eventually
 from tests.e2e.conftest import tagged
 
-FULL = int(os.environ.get("CASCADE_E2E_BOOTS", "2")) >= 10
 INTERVAL = 5  # s
 SOFT_DELETE = "api.API().soft_delete(admin, instance); answer('done')"
 
@@ -53,7 +50,6 @@ def test_a_soft_deleted_server_is_kept_restored_and_deleted_by_force(
     eventually(lambda: not tagged(sites["paris"], server), DELETE, "a server remains in the site")
 
 
-@pytest.mark.skipif(not FULL, reason="takes a minute")
 def test_what_nobody_restores_is_deleted(stack: Stack, tenant: Tenant, sites: dict[str, User], server: str) -> None:
     soft_delete(stack, tenant, server)
     stack.stop("bridge")

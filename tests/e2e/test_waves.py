@@ -36,7 +36,7 @@ def test_boot_resize_confirm_snapshot_delete(
     with wave("confirm"):
         act(tenant, uuids, {"confirmResize": None})
         wait_all(tenant, "ACTIVE")
-    with wave("snapshot"):
+    with wave("snapshot", IMAGES):
         act(tenant, uuids[:IMAGES], {"createImage": {"name": "e2e-wave"}})
         wait_all(tenant, "ACTIVE")
     images = tenant.get("image", "/images", name="e2e-wave")["images"]
@@ -51,11 +51,11 @@ def test_boot_resize_confirm_snapshot_delete(
 
 
 @contextmanager
-def wave(name: str) -> Iterator[None]:
+def wave(name: str, size: int = SIZE) -> Iterator[None]:
     """Print how long it took."""
     began = time.monotonic()
     yield
-    print(f"{name} of {SIZE}: {time.monotonic() - began:.0f} s")
+    print(f"{name} of {size}: {time.monotonic() - began:.0f} s")
 
 
 def mine(tenant: Tenant) -> dict[str, dict[str, Any]]:

@@ -91,7 +91,7 @@ def test_the_compute_node_has_what_the_scheduler_wants() -> None:
     assert node["disk_available_least"] == 19_500
     assert all(node[f"{name}_allocation_ratio"] == 1.0 for name in ("cpu", "ram", "disk"))
     assert ["aarch64", "kvm", "hvm"] in node["supported_hv_specs"]
-    assert "uptime" in node["stats"]
+    assert node["stats"]["uptime"] == "site paris"
 
 
 def test_a_host_without_a_report_is_empty() -> None:
