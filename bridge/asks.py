@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from bridge.core import planner
 from bridge.edge.glance import Glance
 from bridge.flight import Flights
 from bridge.instances import Instances
@@ -46,7 +47,7 @@ class Asks:
         if ask.verb == "image_chunk":
             return Reply(data=await self._chunk(ask))
         if ask.verb == "command_pending":
-            return Reply(text="yes" if self._wanted(ask) else "")
+            return Reply(text="" if planner.withdrawn(self._instances.get(ask.uuid), ask.generation) else "yes")
         raise Refused(FaultCode.UNSUPPORTED, f"nobody here answers {ask.verb}")
 
     async def _chunk(self, ask: Ask) -> bytes:
@@ -66,11 +67,6 @@ class Asks:
         if agent != ask.agent:
             raise Refused(FaultCode.CONFLICT, "another agent of the site is carrying it")
         self._carriers[ask.image_id] = (ask.agent, now)
-
-    def _wanted(self, ask: Ask) -> bool:
-        """Whether what a command made is still wanted: only a tombstone or a newer command says that it is not."""
-        record = self._instances.get(ask.uuid)
-        return record is None or (record.deleted_at is None and record.generation <= ask.generation)
 
 
 def _fault(error: CascadeError) -> Fault:

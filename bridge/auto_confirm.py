@@ -54,13 +54,20 @@ class AutoConfirm:
         """Ask for every confirm that is due; what cannot be asked now is due in the next round too."""
         for host in self._hosts:
             try:
-                for migration in await self._conductor.unconfirmed_resizes(host, self._window):
-                    await self._confirm(migration["instance_uuid"])
+                due = await self._conductor.unconfirmed_resizes(host, self._window)
             except CascadeError as error:
                 LOG.warning("host=%s its unconfirmed resizes stay for now: %s", host, error)
+                continue
+            for migration in due:
+                await self._confirm(migration["instance_uuid"])
 
     async def _confirm(self, uuid: str) -> None:
-        if await self._nova_api.confirm_resize(uuid):
+        try:
+            confirming = await self._nova_api.confirm_resize(uuid)
+        except CascadeError as error:
+            LOG.warning("instance=%s its resize is not confirmed for now: %s", uuid, error)
+            return
+        if confirming:
             LOG.info("instance=%s was not confirmed for %d s: confirming its resize", uuid, self._window)
         else:
             LOG.debug("instance=%s is in no state to be confirmed", uuid)

@@ -70,8 +70,6 @@ class Changes:
                     await self._snapshots.begin(rpc)
             case Verb.SHELVE_OFFLOAD:
                 await self._shelving.begin_offload(rpc, again)
-            case Verb.START if unwrap(rpc.args["instance"]).get("vm_state") == SHELVED:
-                await self._shelving.forget(rpc)
             case Verb.SET_ADMIN_PASSWORD:
                 return ChangeSpec(secrets=self._resealed(rpc.secrets))
             case Verb.RESIZE:
@@ -88,6 +86,9 @@ class Changes:
         ``fault``: why the site did not carry it out.
         """
         rpc, result = flight.rpc, None
+        if fault is not None and row.verb is Verb.RESIZE and await self._resizing.sent_home(rpc):
+            await self._conductor.event_finish(rpc.context, rpc.uuid, row.event, rpc.host)
+            return None, None
         try:
             if fault is None:
                 result = await self._succeeded(flight, row)
@@ -109,6 +110,11 @@ class Changes:
             await self._conductor.event_start(rpc.context, rpc.uuid, event, rpc.host)
             await self._conductor.event_finish(rpc.context, rpc.uuid, event, rpc.host)
         return fault, result
+
+    async def started(self, rpc: Rpc) -> None:
+        """The server runs: one that was never offloaded is not kept in its image any more."""
+        if unwrap(rpc.args.get("instance") or {}).get("vm_state") == SHELVED:
+            await self._shelving.forget(rpc)
 
     async def abandon(self, rpc: Rpc) -> None:
         """Clean up above behind an operation that a delete superseded."""

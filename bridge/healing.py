@@ -169,24 +169,31 @@ class Healing:
         elif what is Repair.OFFLOAD:
             await self._ask(_rpc(host, above.uuid, "shelve_offload_instance"))
         else:
-            await self._show_site(above, server)
+            await self._show_site(above, server, record)
 
-    async def _show_site(self, above: Above, server: CensusEntry | None) -> None:
+    async def _show_site(self, above: Above, server: CensusEntry | None, seen: InstanceRecord | None) -> None:
+        """Show what the site has, and settle the record that was ``seen`` with it; what has changed since is left."""
+        if above.task_state is not None or above.vm_state in vendor.OVERWRITTEN | {"error"}:
+            try:
+                await self._save_site(above, server)
+            except Stale as error:
+                LOG.info("instance=%s changed meanwhile: %s", above.uuid, error)
+                return
+        async with self._instances.lock(above.uuid):
+            record = self._instances.get(above.uuid)
+            if record is not None and seen is not None and record.pending == seen.pending:
+                await self._instances.put(planner.settled(record))
+            elif record is None and server is not None:
+                await self._instances.put(planner.adopted(above.uuid, server.generation))
+
+    async def _save_site(self, above: Above, server: CensusEntry | None) -> None:
         context = request_context(_request_id(), None, None, is_admin=True)
         shown = vendor.ending(above.task_state, server.server) if server is not None else None
         changes = {"task_state": None, **(shown.changes if shown is not None else {})}
-        try:
-            row = await self._conductor.save_instance(context, above.uuid, changes, [above.task_state])
-            if shown is not None and shown.fault is not None:
-                await self._conductor.create_fault(context, above.uuid, row["host"] or self._site, shown.fault)
-        except Stale as error:
-            LOG.info("instance=%s changed meanwhile: %s", above.uuid, error)
-        async with self._instances.lock(above.uuid):
-            record = self._instances.get(above.uuid)
-            if record is not None:
-                await self._instances.put(planner.settled(record))
-            elif server is not None:
-                await self._instances.put(planner.adopted(above.uuid, server.generation))
+        states = [above.task_state], [above.vm_state]
+        row = await self._conductor.save_instance(context, above.uuid, changes, *states)
+        if shown is not None and shown.fault is not None:
+            await self._conductor.create_fault(context, above.uuid, row["host"] or self._site, shown.fault)
 
     async def _reclaim(self, host: str, uuid: str) -> None:
         """Delete an instance that its tenant soft-deleted long ago.
@@ -233,13 +240,22 @@ class Healing:
                     lost.add(consumer)
                     if consumer in self._lost_before and not await self._busy(consumer):
                         fault = Fault(FaultCode.SITE_FAULT, "the build was lost before it reached the site's host")
-                        await self._fail_build(_rpc(host, consumer, "build_and_run_instance"), fault)
+                        await self._fail_build(_rpc(host, consumer, await self._method_of(consumer)), fault)
         self._lost_before = lost
 
     async def _is_lost(self, uuid: str) -> bool:
         context = request_context(_request_id(), None, None, is_admin=True)
         instance = await self._conductor.get_instance(context, uuid)
-        return instance is not None and instance["vm_state"] == "building" and not instance["host"]
+        if instance is None or instance["host"]:
+            return False
+        unshelving = (instance["vm_state"], instance["task_state"]) == (OFFLOADED, "unshelving")
+        return unshelving or instance["vm_state"] == "building"
+
+    async def _method_of(self, uuid: str) -> str:
+        context = request_context(_request_id(), None, None, is_admin=True)
+        instance = await self._conductor.get_instance(context, uuid)
+        offloaded = instance is not None and instance["vm_state"] == OFFLOADED
+        return "unshelve_instance" if offloaded else "build_and_run_instance"
 
 
 def _above(instance: dict[str, Any]) -> Above:

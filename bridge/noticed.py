@@ -2,7 +2,9 @@
 
 One poll of the cascading API's changes-since for all sites of a bridge. Nova 34 counts a rename, new or changed
 metadata and a lock as a change of the server; a metadata item that is deleted, and tags, it does not: the former shows
-with the next change, at the latest after RESYNC. Tags and locks stay above, where the API keeps them.
+with the next change, at the latest after RESYNC. Tags and locks stay above, where the API keeps them. Metadata that a
+vendor adds in his site stays there: only what was told before, and is gone above, is removed below; what a tenant
+removes while no bridge looks after his site is therefore left there.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from bridge.core.names import Known, Look, portions
+from bridge.core.names import Known, Look, portions, telling
 from proto import codec, subjects
 from proto.errors import CascadeError, Refused
 from proto.jetstream import JetStream
@@ -139,7 +141,7 @@ class Noticed:
         now = time.monotonic()
         self._waiting = {uuid: until for uuid, until in self._waiting.items() if until > now}
         due = {uuid: known for uuid, known in self._wanted.items() if uuid not in self._waiting}
-        for portion in portions([known.names for known in due.values()]):
+        for portion in portions([telling(known, self._told.get(uuid)) for uuid, known in due.items()]):
             undone = (await self._ask(portion)).undone
             for names in portion:
                 self._settle(due[names.uuid], undone.get(names.uuid))

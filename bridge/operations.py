@@ -126,6 +126,8 @@ class Operations:
         except Stale:
             await self._changes.abandon(flight.rpc)
             raise
+        if row.verb is Verb.START and fault is None:
+            await self._changes.started(flight.rpc)
         if ours:  # else the observation ended it above
             self._ownership.check()
             if row.finish is Finish.WORKER:
@@ -150,6 +152,7 @@ class Operations:
             async with self._instances.lock(rpc.uuid):
                 if step is Step.PLAN:
                     await self._check_fits(rpc, row)
+                    await self._begin_life(rpc, row)
                 await self._start_event(flight, step, row)
                 content, refusal = await self._content(rpc, step, row)
                 flight.image_id = content.image.image_id if content is not None and content.image is not None else None
@@ -161,6 +164,11 @@ class Operations:
             return await self._publisher.outcome(flight, content, refusal)
         finally:
             self._window.leave()
+
+    async def _begin_life(self, rpc: Rpc, row: Operation) -> None:
+        """An instance leaves a site, or comes again: a command of its life before, whose ack was lost, must not run."""
+        if row.verb in (Verb.SHELVE_OFFLOAD, Verb.UNSHELVE):
+            await self._publisher.withdraw(rpc.uuid)
 
     async def _content(self, rpc: Rpc, step: Step, row: Operation) -> tuple[ChangeSpec | None, Fault | None]:
         """Return what the command carries; what cannot be gathered again says nothing of a command that is out."""
@@ -220,16 +228,28 @@ class Operations:
         return self._unshelving if row.verb is Verb.UNSHELVE else self._boot
 
     async def _created(self, flight: Flight, step: Step, row: Operation) -> tuple[End, Fault | None]:
-        rpc = flight.rpc
+        rpc, refusal = flight.rpc, None
         on_its_way = time.time() - rpc.received_at
         with waits.account() as account:
             async with self._instances.lock(rpc.uuid):
                 await self._start_event(flight, step, row)
+                if step is Step.PLAN:
+                    await self._begin_life(rpc, row)
                 await self._boot_of(row).claim(rpc)
-                prepared = await self._boot_of(row).prepare(rpc)
-                flight.image_id = prepared.server.image.image_id if prepared.server.image else None
-                record = await self._begin(flight, step, row)
-                await self._publisher.publish(flight, record, prepared.server, again=step is Step.RESUME)
+                try:
+                    prepared = await self._boot_of(row).prepare(rpc)
+                except Refused as error:
+                    if step is not Step.RESUME:
+                        raise
+                    refusal = Fault(error.code, error.message)
+                else:
+                    flight.image_id = prepared.server.image.image_id if prepared.server.image else None
+                    record = await self._begin(flight, step, row)
+                    await self._publisher.publish(flight, record, prepared.server, again=step is Step.RESUME)
+        if refusal is not None:  # the site may have made it all the same
+            flight.published = True
+            flight.announced.set()
+            return await self._publisher.outcome(flight, None, refusal)
         flight.own = on_its_way + account.own
         await self._announce(flight, prepared)
         return await self._publisher.outcome(flight, prepared.server)
@@ -240,6 +260,7 @@ class Operations:
 
     async def fail_lost(self, rpc: Rpc, fault: Fault) -> None:
         """End above a boot or an unshelve that was lost, and of which nothing is in the site."""
+        await self._publisher.withdraw(rpc.uuid)  # INTAKE may be lost alone: nothing may come of it later
         await self._boot_of(BY_METHOD[rpc.method]).fail(rpc, fault)
 
     async def _failed_create(self, flight: Flight, row: Operation, fault: Fault) -> None:
@@ -306,7 +327,9 @@ class Operations:
     async def _end_by_bug(self, flight: Flight, row: Operation | None, fault: Fault) -> None:
         """End it above as far as that goes: whatever is met here must not keep the instance's queue for ever."""
         try:
-            if row is not None and row.verb is Verb.UNSHELVE:
+            if row is not None and row.verb is Verb.UNSHELVE and self._runs(flight.rpc):
+                await self._conductor.create_fault(flight.rpc.context, flight.rpc.uuid, flight.rpc.host, fault)
+            elif row is not None and row.verb is Verb.UNSHELVE:
                 await self._failed_create(flight, row, fault)
             elif row is not None and row.finish is Finish.WORKER:
                 await self._changes.end(flight, row, fault)
@@ -316,6 +339,12 @@ class Operations:
             raise
         except Exception:
             LOG.exception("%s cannot even be ended", flight.rpc.method)
+
+    def _runs(self, rpc: Rpc) -> bool:
+        """Whether the site has made the server: it is not deleted for what goes wrong above; healing shows it."""
+        record = self._instances.get(rpc.uuid)
+        pending = record.pending if record is not None else None
+        return pending is not None and pending.rpc_id == rpc.rpc_id and pending.ended and pending.fault is None
 
     async def _refuse(self, rpc: Rpc, row: Operation | None, fault: Fault) -> None:
         """End an operation above as Nova would: no image left, fault, no task, event with an error."""

@@ -118,6 +118,9 @@ class Publisher:
             return None
         if refusal is None:
             await self.publish(flight, record, content, again=True)
+        elif row_of(pending).repeat is Repeat.TAG and pending.not_after is not None:
+            late = Lateness(pending.not_after, self._clock_offset())
+            return refusal if late.over(time.time()) else None  # the site may be making its server
         return refusal
 
     def _lateness(self, pending: Pending) -> Lateness | None:

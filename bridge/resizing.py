@@ -56,6 +56,20 @@ class Resizing:
         changes = resizing.finished(await self._instance(rpc), server.power_state, launched_at)
         await self._save(rpc, changes, resizing.MIGRATING)
 
+    async def sent_home(self, rpc: Rpc) -> bool:
+        """Return whether the server is in another site, where the resize is now asked for, and goes on.
+
+        The scheduler may choose any host for a server whose tenant named no zone. Not repeated once the allocations
+        are back: a bridge that dies right then leaves a lost resize, which healing ends.
+        """
+        instance = await self._instance(rpc)
+        if instance["host"] in (None, rpc.host) or instance["task_state"] != PREPARED:
+            return False
+        if await self._placement.move_allocations(unwrap(rpc.args["migration"])["uuid"], rpc.uuid):
+            LOG.info("the server is in %s: its resize goes on there", instance["host"])
+            await self._conductor.resize_instance(rpc.context, rpc.args, instance["host"], instance["node"])
+        return True
+
     async def fail(self, rpc: Rpc, fault: Fault) -> None:
         """The site did not resize: the server is what it was."""
         migration = unwrap(rpc.args["migration"])

@@ -18,7 +18,7 @@ from bridge.flight import Flight
 from bridge.image_upload import ImageUploads
 from bridge.snapshots import SHELVE, Snapshots, image_of
 from proto import codec, subjects
-from proto.errors import FaultCode, Refused, Stale
+from proto.errors import FaultCode, Refused, Stale, Unavailable
 from proto.jetstream import JetStream
 from proto.messages import Fault, Rpc
 from proto.operations import BY_VERB, SHELVE_TASK_STATES, Verb
@@ -95,8 +95,11 @@ class Shelving:
         if instance["host"] != rpc.host:
             return  # an earlier try ended it; it may be anywhere by now
         if instance["vm_state"] == shelving.SHELVED:
-            await self._cards.unbind(rpc)
-            await self._placement.delete_allocations(rpc.uuid)
+            try:
+                await self._cards.unbind(rpc)
+                await self._placement.delete_allocations(rpc.uuid)
+            except Refused as error:  # the server is gone: nothing may show it as still there
+                raise Unavailable(f"what {rpc.uuid} held above cannot be given back: {error}", 30.0) from error
             shown = {"vm_state": shelving.OFFLOADED, "task_state": None}
             await self._conductor.save_instance(rpc.context, rpc.uuid, shown, OFFLOAD_TASK_STATES)
         await self._conductor.save_instance(rpc.context, rpc.uuid, shelving.NO_HOST, (None,), (shelving.OFFLOADED,))

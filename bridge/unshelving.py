@@ -80,20 +80,20 @@ class Unshelving:
         rpc, server = flight.rpc, flight.server
         assert server is not None
         instance = await self._instance(rpc)
-        await self._shelving.drop_image(_image(rpc))
         changes = shelving.unshelved(instance, server, timestamp(server.launched_at or time.time()))
         try:
             await self._conductor.save_instance(rpc.context, rpc.uuid, changes, ROW.ends_from)
         except TaskStateChanged as error:
-            if error.deleting:
+            if error.deleting or instance["vm_state"] == shelving.OFFLOADED:
                 raise
             LOG.info("the unshelve is not saved, an earlier try did: %s", error)
+        await self._shelving.drop_image(_image(rpc))
         await self._conductor.event_finish(rpc.context, rpc.uuid, ROW.event, rpc.host)
 
     async def fail(self, rpc: Rpc, fault: Fault) -> None:
         """End an unshelve of which nothing is left in the site: shelved as before, on no host."""
         instance = await self._conductor.get_instance(rpc.context, rpc.uuid)
-        if instance is None or not _is_ours(instance, rpc):
+        if instance is None or not (_is_ours(instance, rpc) or _is_unclaimed(instance)):
             LOG.info("the instance is not ours any more: its failed unshelve is not told")
             return
         await self._cards.unbind(rpc)
@@ -128,6 +128,12 @@ def _is_ours(instance: dict[str, Any], rpc: Rpc) -> bool:
     """Whether this host has claimed it and not ended its unshelve yet."""
     states = (instance["vm_state"], instance["task_state"])
     return bool(instance["host"] == rpc.host) and states == (shelving.OFFLOADED, shelving.SPAWNING)
+
+
+def _is_unclaimed(instance: dict[str, Any]) -> bool:
+    """Whether no host has claimed it yet; the conductor asks one host only."""
+    states = (instance["vm_state"], instance["task_state"])
+    return instance["host"] is None and states == (shelving.OFFLOADED, shelving.UNSHELVING)
 
 
 def _zone(rpc: Rpc) -> str | None:

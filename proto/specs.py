@@ -221,3 +221,6 @@ class ServerNames(msgspec.Struct, frozen=True):
     description: str | None
     hostname: str | None  # None = the site's own choice
     metadata: dict[str, str]
+    gone: list[str] = msgspec.field(
+        default_factory=list
+    )  # metadata the tenant removed; the site's other is its vendor's

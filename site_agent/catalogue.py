@@ -111,7 +111,15 @@ async def _delete(site: Site, holding: Holding) -> None:
         case HoldingKind.KEYPAIR:
             await site.keypairs.delete(holding.site_id)
         case HoldingKind.SERVER_GROUP:
-            await site.groups.delete(holding.site_id)
+            await _delete_group(site, holding.site_id)
+
+
+async def _delete_group(site: Site, group_id: str) -> None:
+    """A site deletes a group in use too, and its servers lose their policy: so look right before."""
+    group = await site.groups.get(group_id)
+    if group is not None and group.members:
+        raise Refused(FaultCode.CONFLICT, "a server has joined it meanwhile")
+    await site.groups.delete(group_id)
 
 
 def _mark(holding: Holding) -> str:

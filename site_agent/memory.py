@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from proto.messages import Command, ServerState
+from proto.specs import ServerNames
 
 _MOST_DEAD = 20_000  # instances that are gone whose last generation is still remembered
 
@@ -31,6 +32,7 @@ class Memory:
     deleting: set[str] = field(default_factory=set)  # the site accepted a delete of ours
     unplugging: dict[str, float] = field(default_factory=dict)  # port in the site -> monotonic time of the first try
     unseen: dict[str, float] = field(default_factory=dict)  # to be looked at one by one from that monotonic time on
+    names: dict[str, ServerNames] = field(default_factory=dict)  # the latest that are being given, while they are
     busy: asyncio.Event = field(default_factory=asyncio.Event)  # something is expected to change
     _locks: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)  # and how many hold or want it
 

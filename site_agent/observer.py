@@ -80,7 +80,7 @@ class Observer:
                 await self._consider_all(page.servers, generations)
         await self._look_one_by_one(generations)
         self._since = begun
-        for uuid in [uuid for uuid in self._gone if not self._memory.occupied(uuid)]:
+        for uuid in sorted(uuid for uuid in self._gone if not self._memory.occupied(uuid)):
             self._start_finish(uuid)
 
     async def _list_all(self, generations: Mapping[str, int]) -> None:
@@ -193,7 +193,7 @@ class Observer:
         """Release the ports and tell the absence, unless a new server stands for the instance by now."""
         try:
             async with self._memory.alone(uuid):
-                if uuid not in self._memory.server_ids:
+                if uuid not in self._memory.server_ids and not await self._made_anew(uuid):
                     await finish(self._site, uuid)
             self._site.problems.solved("deletes")
         except CascadeError as error:
@@ -201,6 +201,15 @@ class Observer:
             self._gone.add(uuid)
         except Exception:
             LOG.exception("instance=%s is gone, but that could not be told", uuid)
+
+    async def _made_anew(self, uuid: str) -> bool:
+        """Whether another agent of the site has made a server of a new life, whose the ports are then."""
+        found = await self._site.servers.tagged(uuid)
+        for server in found:
+            self._memory.know(uuid, server.server_id)
+            self._memory.unseen[uuid] = 0.0
+            self._memory.deleting.discard(uuid)  # that was the former life
+        return bool(found)
 
     async def _pause(self) -> None:
         if self._is_fast():

@@ -47,6 +47,12 @@ def of_api(document: Mapping[str, Any]) -> Known | None:
     return Known(names, document.get("OS-SRV-USG:launched_at"), document.get("OS-EXT-SRV-ATTR:host") or "")
 
 
+def telling(known: Known, told: Known | None) -> ServerNames:
+    """Return what a site is told: also which metadata the tenant removed since ``told``, what it has been told last."""
+    before = told.names.metadata if told is not None else {}
+    return msgspec.structs.replace(known.names, gone=sorted(before.keys() - known.names.metadata.keys()))
+
+
 def portions(servers: Iterable[ServerNames]) -> Iterator[list[ServerNames]]:
     """Yield the servers in what fits into one message each."""
     portion: list[ServerNames] = []

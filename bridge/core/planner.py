@@ -10,6 +10,7 @@ from proto.messages import Fault, Rpc, ServerState
 from proto.operations import ADDRESS_CHANGES, BY_METHOD, BY_VERB, Finish, Mode, Operation, Verb
 
 EXTERNAL_EVENT = "external_instance_event"
+LIFE = frozenset({Verb.CREATE, Verb.UNSHELVE, Verb.DELETE, Verb.SHELVE_OFFLOAD})  # verbs that begin or end a life
 
 
 class Step(Enum):
@@ -94,6 +95,19 @@ def settled(record: InstanceRecord) -> InstanceRecord:
 def tombstone(record: InstanceRecord, now: float) -> InstanceRecord:
     """Return the record of an instance that was deleted because somebody asked for it."""
     return msgspec.structs.replace(settled(record), deleted_at=now)
+
+
+def withdrawn(record: InstanceRecord | None, generation: int) -> bool:
+    """Whether what a create of that generation makes is not wanted any more.
+
+    Only an end of the instance's life in the site, or another create, says so: a stop or a reboot that came after it
+    is about the very server it made.
+    """
+    if record is None:
+        return False
+    pending = record.pending
+    over = pending is not None and pending.verb in LIFE and pending.generation > generation
+    return record.deleted_at is not None or over
 
 
 def adopted(spec_uuid: str, generation: int) -> InstanceRecord:

@@ -51,6 +51,8 @@ def repair(above: Above, before: Above | None, record: InstanceRecord | None, se
         return Repair.OFFLOAD
     if above.vm_state == OFFLOADED and above.task_state is not None and server is None:
         return Repair.FAULT_BUILD
+    if above.vm_state == OFFLOADED and server is not None and vendor.ending(above.task_state, server.server) is None:
+        return Repair.NOTHING  # on its way: without a task it could be unshelved a second time
     if above.task_state is not None or (record is not None and record.pending is not None):
         return Repair.SHOW_SITE
     if above.vm_state not in vendor.OVERWRITTEN | {"error"}:

@@ -66,11 +66,19 @@ def reduce(record: InstanceRecord, seen: Observation, command_waiting: bool) -> 
     known = seen.generation >= pending.generation or plain
     if not known:
         return _plain(Verdict.IGNORED, record)
+    if pending.verb is Verb.SOFT_DELETE and _missing(seen):  # what is gone is powered off
+        row = row_of(pending)
+        gone = {"vm_state": row.shown_as, "power_state": POWER_SHUTDOWN, "task_state": None}
+        return Reduction(Verdict.SUCCEEDED, noted, gone, row.ends_from)
     if seen.outcome in (Outcome.REFUSED, Outcome.EXPIRED):
         return _failed(noted, pending, seen.fault or Fault(FaultCode.BUG, "refused without a reason"), seen.server)
     if not row_of(pending).settles_in:
         return _plain(Verdict.GONE if seen.absent else Verdict.NOTED, noted)
     return _outcome(noted, pending, seen)
+
+
+def _missing(seen: Observation) -> bool:
+    return (seen.absent and seen.generation > 0) or (seen.fault is not None and seen.fault.code is FaultCode.MISSING)
 
 
 def _outcome(noted: InstanceRecord, pending: Pending, seen: Observation) -> Reduction:

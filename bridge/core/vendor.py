@@ -12,7 +12,7 @@ from typing import Any
 from bridge.core.records import InstanceRecord
 from proto.errors import FaultCode
 from proto.messages import Fault, ServerState
-from proto.operations import OPERATIONS
+from proto.operations import OPERATIONS, Verb
 
 SHUTDOWN = 4  # nova.compute.power_state
 BY_POWER = ""  # active or stopped, as the server is powered
@@ -46,8 +46,9 @@ BY_STATE = {row.vm_state: row for row in ROWS}
 UNSHOWN = {
     "lock": "nothing; the agent unlocks the server when the tenant changes it, and if the site does not let it, his "
     "request is refused with the site's words",
-    "rename, metadata, tags": "nothing; a server is known by its tag `cascade:<id above>`: if the vendor takes that "
-    "away, the agent goes by the server's id as long as it runs",
+    "rename, metadata, tags": "nothing; the tenant's next change takes back a rename, and metadata under keys of his; "
+    "under any other key a vendor's metadata stays. A server is known by its tag `cascade:<id above>`: if the vendor "
+    "takes that away, the agent goes by the server's id as long as it runs",
     "resize to another flavor": "the flavor above stays: it is what the tenant asked for",
     "rebuild from another image": "the image above stays",
     "delete, reclaim": "nothing: absence is no reason to delete. Stop and start are refused (`the server is not in "
@@ -105,6 +106,7 @@ def ending(task_state: str | None, server: ServerState) -> Shown | None:
     None while the server is on its way in the site.
     """
     begun = [row for row in OPERATIONS if task_state is not None and task_state in row.begun]
+    begun = [row for row in begun if row.verb is not Verb.RESIZE]  # its migration above does not wait for a confirm
     settled = [row for row in begun if server.vm_state in row.settles_in]
     if server.task_state is None and settled:
         return Shown(settled[0].shown_as or server.vm_state, server.power_state)

@@ -24,7 +24,7 @@ from bridge.edge.nova_conductor_rpc import (
     request_context,
     without_changes,
 )
-from bridge.edge.nova_objects import at_our_versions, parse_timestamp, primitive, unwrap
+from bridge.edge.nova_objects import DATA, at_our_versions, parse_timestamp, primitive, unwrap
 from proto.errors import Unavailable
 from proto.messages import Fault
 
@@ -352,6 +352,30 @@ class NovaConductor:
             instances=[without_changes(at_our_versions(instance)) for instance in instances],
             host_lists=at_our_versions(host_lists),
             **{name: at_our_versions(value) for name, value in arguments.items()},
+        )
+
+    async def resize_instance(self, context: Context, args: Mapping[str, Any], host: str, node: str) -> None:
+        """Ask the conductor for a resize again, on this host and no other.
+
+        ``args``: of prep_resize, as they came. Not before the migration's allocation is the instance's again.
+        """
+        there = {"host": host, "node": node, "allow_cross_cell_move": False}
+        there |= dict.fromkeys(("cell", "aggregates", "forbidden_aggregates"))
+        spec = at_our_versions(args["request_spec"])
+        await self._rpc.cast_task(
+            context,
+            "migrate_server",
+            instance=without_changes(at_our_versions(args["instance"])),
+            scheduler_hint={"filter_properties": args.get("filter_properties") or {}},
+            live=False,
+            rebuild=False,
+            flavor=at_our_versions(args["flavor"]),
+            block_migration=None,
+            disk_over_commit=None,
+            reservations=None,
+            clean_shutdown=bool(args.get("clean_shutdown", True)),
+            request_spec={**spec, DATA: {**spec[DATA], "requested_destination": primitive("Destination", there)}},
+            host_list=None,
         )
 
 

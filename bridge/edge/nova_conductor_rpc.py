@@ -20,7 +20,7 @@ from proto.errors import CascadeError, Stale, Unavailable
 TOPIC = "conductor"
 VERSION = "3.0"
 TASK_NAMESPACE = "compute_task"
-BUILD_INSTANCES_VERSION = "1.19"
+TASK_VERSION = "1.20"  # the first in which build_instances and migrate_server have all that we send
 SEND_RETRIES = 3  # reconnects (1, 3, 5 s) before a call counts as not sent
 
 Context = dict[str, Any]
@@ -109,9 +109,7 @@ class ConductorRpc:
         target = oslo_messaging.Target(topic=TOPIC, version=VERSION)
         self._client = oslo_messaging.get_rpc_client(transport, target, timeout=timeout, retry=SEND_RETRIES)
         tasks = oslo_messaging.Target(topic=TOPIC, version="1.0", namespace=TASK_NAMESPACE)
-        self._tasks = oslo_messaging.get_rpc_client(transport, tasks, retry=SEND_RETRIES).prepare(
-            version=BUILD_INSTANCES_VERSION
-        )
+        self._tasks = oslo_messaging.get_rpc_client(transport, tasks, retry=SEND_RETRIES).prepare(version=TASK_VERSION)
         self._threads = Threads("nova-conductor", workers)
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ VERSIONS: dict[str, str] = {
     "ComputeNode": "1.19",
     "ComputeNodeList": "1.17",
     "CpuDiagnostics": "1.0",
+    "Destination": "1.4",
     "Diagnostics": "1.0",
     "DiskDiagnostics": "1.0",
     "Flavor": "1.2",

@@ -71,19 +71,19 @@ class Placement:
         """Give back all that an instance or migration holds, on every provider; nothing there is success."""
         await self._call("DELETE", f"/allocations/{consumer}", expect=(404,))
 
-    async def move_allocations(self, source: str, target: str) -> None:
-        """Give ``target`` what ``source`` holds instead of what it holds itself; a source of nothing is done before."""
+    async def move_allocations(self, source: str, target: str) -> bool:
+        """Give ``target`` what ``source`` holds instead of what it holds itself; False if that was done before."""
         for _ in range(ATTEMPTS):
             theirs = (await self._call("GET", f"/allocations/{source}")).body
             if not theirs["allocations"]:
-                return
+                return False
             mine = (await self._call("GET", f"/allocations/{target}")).body
             moved = {key: theirs[key] for key in ("project_id", "user_id", "consumer_generation")}
             allocations = {key: {"resources": value["resources"]} for key, value in theirs["allocations"].items()}
             taken = {**moved, "consumer_generation": mine.get("consumer_generation"), "allocations": allocations}
             body = {source: {**moved, "allocations": {}}, target: taken}
             if (await self._call("POST", "/allocations", body=body, expect=(409,))).ok:
-                return
+                return True
         raise Unavailable(f"allocations of {source}: changed by others {ATTEMPTS} times in a row")
 
     async def consumers(self, uuid: str) -> list[str]:

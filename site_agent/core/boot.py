@@ -1,5 +1,6 @@
 """The boot plan: a ServerSpec and the ids it has in the site become the body of POST /servers."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,12 @@ _HINTS_OF_ABOVE = frozenset({
     "build_near_host_ip", "cidr", "different_cell", "different_host", "group", "query", "reservation", "same_host",
     "target_cell",
 })  # fmt: skip
-_HOSTNAME = (2, 90)  # Nova takes the guest's hostname from the request
+# Microversion from which Nova takes the guest's hostname from the request -> what its schema lets pass, newest first.
+# Nova above is not so strict with those it makes of names itself ("a", "café", the 63 letters and number of a third).
+_HOSTNAMES = {
+    (2, 94): re.compile(r"[a-zA-Z0-9._-]{1,255}"),
+    (2, 90): re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ def request_body(
         "adminPass": secrets.admin_password,
         "config_drive": spec.config_drive or None,
         "OS-DCF:diskConfig": spec.disk_config,
-        "hostname": spec.hostname if speaks(microversion, _HOSTNAME) else None,
+        "hostname": hostname_taken(spec.hostname, microversion),
         "block_device_mapping_v2": _disks(spec, ids.image),
     }
     server.update({key: value for key, value in optional.items() if value is not None})
@@ -67,6 +73,12 @@ def request_body(
 def site_hints(hints: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hints a site may see: those of its own filters, none that names something above or is Nova's own."""
     return {key: value for key, value in hints.items() if key not in _HINTS_OF_ABOVE and not key.startswith("_")}
+
+
+def hostname_taken(hostname: str | None, microversion: str) -> str | None:
+    """Return the guest's hostname if a site takes it; None where it is to make its own."""
+    allowed = next((allowed for since, allowed in _HOSTNAMES.items() if speaks(microversion, since)), None)
+    return hostname if hostname and allowed and allowed.fullmatch(hostname) else None
 
 
 def speaks(microversion: str, wanted: tuple[int, int]) -> bool:

@@ -3,11 +3,10 @@
 from typing import Any
 
 from proto.specs import ChangeSpec, ServerSecrets
-from site_agent.core.boot import speaks
+from site_agent.core.boot import hostname_taken, speaks
 
 _KEY_NAME = (2, 54)
 _USER_DATA = (2, 57)
-_HOSTNAME = (2, 90)
 
 
 def rebuild_body(
@@ -27,8 +26,8 @@ def rebuild_body(
         body["key_name"] = keypair
     if speaks(microversion, _USER_DATA):
         body["user_data"] = secrets.user_data
-    if change.hostname and speaks(microversion, _HOSTNAME):
-        body["hostname"] = change.hostname
+    if hostname := hostname_taken(change.hostname, microversion):
+        body["hostname"] = hostname
     return {"rebuild": body}
 
 

@@ -65,7 +65,8 @@ ACTIONS = Right(
             for name in (
                 "os-rescue", "os-unrescue", "os-admin-password", "os-console-output", "os-remote-consoles",
                 "os-instance-actions:list", "os-lock-server:unlock", "os-deferred-delete:force",
-                "os-deferred-delete:restore", "os-shelve:unshelve", "servers:update", "server-metadata:update_all",
+                "os-deferred-delete:restore", "os-shelve:unshelve", "servers:update", "server-metadata:create",
+                "server-metadata:delete",
             )
         ),
     ),

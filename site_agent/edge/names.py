@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
+from proto.errors import Unavailable
 from proto.specs import ServerNames
 from site_agent.core.answers import checked
 from site_agent.edge.cloud import Cloud, Service
@@ -15,11 +17,13 @@ class Names:
         self._cloud = cloud
 
     async def get(self, server_id: str, uuid: str) -> ServerNames | None:
-        """Return what the site calls the server that stands for an instance; None if it is gone."""
+        """Return what the site calls the server of an instance; None if it is gone, Unavailable if its cell is down."""
         answer = await self._cloud.request(Service.COMPUTE, "GET", f"/servers/{server_id}")
         if answer.status == 404:
             return None
         document = checked(answer)["server"]
+        if "name" not in document:  # of a cell that does not answer Nova shows little more than the id
+            raise Unavailable("a cell of the site does not answer")
         return ServerNames(
             uuid=uuid,
             name=document["name"],
@@ -34,9 +38,16 @@ class Names:
         if answer.status != 404:
             checked(answer)
 
-    async def put_metadata(self, server_id: str, metadata: Mapping[str, str]) -> None:
-        """Replace the metadata; Nova takes it in some vm_states only (Refused), and within its quota."""
+    async def add_metadata(self, server_id: str, metadata: Mapping[str, str]) -> None:
+        """Set some items and leave the others; Nova takes it in some vm_states only (Refused), within its quota."""
         path = f"/servers/{server_id}/metadata"
-        answer = await self._cloud.request(Service.COMPUTE, "PUT", path, json={"metadata": dict(metadata)})
+        answer = await self._cloud.request(Service.COMPUTE, "POST", path, json={"metadata": dict(metadata)})
+        if answer.status != 404:
+            checked(answer)
+
+    async def drop_metadata(self, server_id: str, key: str) -> None:
+        """Delete one item; one that is gone is fine. Refused in some vm_states."""
+        path = f"/servers/{server_id}/metadata/{quote(key, safe='')}"
+        answer = await self._cloud.request(Service.COMPUTE, "DELETE", path)
         if answer.status != 404:
             checked(answer)

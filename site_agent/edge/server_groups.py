@@ -11,7 +11,7 @@ from site_agent.core.answers import Answer, checked
 from site_agent.core.boot import speaks
 from site_agent.edge.cloud import Cloud, Service
 
-PAGE = 500  # groups of one answer; Nova gives at most osapi_max_limit
+PAGE = 500  # groups of one answer; Nova gives at most osapi_max_limit, which may be less
 ONE_POLICY = (2, 64)  # microversion from which a group has one policy, with rules
 
 
@@ -37,9 +37,14 @@ class ServerGroups:
             params = {"limit": PAGE, "offset": len(found)}
             answer = await self._cloud.request(Service.COMPUTE, "GET", "/os-server-groups", params=params)
             page = [_group(entry) for entry in checked(answer)["server_groups"]]
-            found += page
-            if len(page) < PAGE:
+            if not page:
                 return found
+            found += page
+
+    async def get(self, group_id: str) -> ServerGroup | None:
+        """Return one group as it is now, None if it is gone."""
+        answer = await self._request("GET", f"/os-server-groups/{group_id}")
+        return None if answer.status == 404 else _group(checked(answer)["server_group"])
 
     async def create(self, name: str, spec: ServerGroupSpec) -> None:
         """Make a group; Refused if the site is too old for its rules, or by the site."""

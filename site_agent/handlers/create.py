@@ -6,6 +6,7 @@ from typing import Any
 from proto import codec, failpoints, subjects
 from proto.errors import CascadeError, FaultCode, Refused, Unavailable
 from proto.messages import Ask, Command, Reply
+from proto.operations import Verb
 from proto.specs import ServerSecrets, ServerSpec
 from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
 from site_agent.resources import flavor, image, keypair, network, server_group
@@ -24,8 +25,8 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
     Knows its earlier try by the tag ``cascade:<uuid>``, which the create call itself sets; a port with the same MAC
     and addresses (409) stops a second server that a look by tag missed. A server in ERROR is adopted too: it failed,
     and the observer tells why. Where several agents share the site, a delete may have overtaken this create in another
-    one: then no command is pending any more, and what was made is deleted again. Hints that name something above are
-    dropped (core.boot).
+    one: then the command is withdrawn, and what this very call made is deleted again. Hints that name something above
+    are dropped (core.boot).
     """
     spec = command.server
     if spec is None:
@@ -37,12 +38,12 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
     site.begin(command)
     secrets = site.opened(spec.secrets)
     refuse_what_cannot_be_made(spec, secrets)
-    server_id = await _made(site, command, spec, secrets)
+    server_id, ours = await _made(site, command, spec, secrets)
     site.memory.know(command.uuid, server_id)
     site.carried_out(command)
     LOG.info("the site accepted server %s", server_id)
     failpoints.reach(failpoints.CREATED)
-    if site.shared and not await _wanted(site, command):
+    if ours and site.shared and not await _wanted(site, command):
         LOG.warning("the command was withdrawn meanwhile, deleting server %s", server_id)
         await site.servers.delete(server_id)
         site.memory.deleting.add(command.uuid)
@@ -63,12 +64,18 @@ async def _existing(site: Site, command: Command) -> str:
     staying = [server for server in found if not (server.soft_deleted or server.state.task_state == "deleting")]
     if found and not staying:
         raise Unavailable("the instance's former server is still being deleted here")
+    if command.verb is Verb.UNSHELVE and any(0 < server.generation < command.generation for server in staying):
+        # Its guest is older than the image that is to be unshelved, and would pass for it.
+        raise Refused(FaultCode.CONFLICT, "a server of an earlier life of the instance is still in the site")
     best = min(staying, key=lambda s: (s.state.vm_state == "error", s.created, s.server_id), default=None)
     return best.server_id if best else ""
 
 
-async def _made(site: Site, command: Command, spec: ServerSpec, secrets: ServerSecrets) -> str:
-    """POST the server; once more with everything looked at anew if the site does not know what we remembered."""
+async def _made(site: Site, command: Command, spec: ServerSpec, secrets: ServerSecrets) -> tuple[str, bool]:
+    """POST the server; once more with everything looked at anew if the site does not know what we remembered.
+
+    Returns its id, and whether this very call made it.
+    """
     try:
         return await _posted(site, command, await _body(site, command, spec, secrets))
     except Refused as error:
@@ -83,11 +90,11 @@ async def _body(site: Site, command: Command, spec: ServerSpec, secrets: ServerS
     return request_body(command, spec, secrets, await _ids(site, command, spec), site.cloud.microversion)
 
 
-async def _posted(site: Site, command: Command, body: dict[str, Any]) -> str:
+async def _posted(site: Site, command: Command, body: dict[str, Any]) -> tuple[str, bool]:
     """POST it; without an answer, or with a port in use, the server may exist after all: look before deciding."""
     site.begin(command)
     try:
-        return await site.servers.create(body)
+        return await site.servers.create(body), True
     except Unavailable as error:
         error.retry_after = max(error.retry_after, AFTER_LOST_ANSWER)
         problem: CascadeError = error
@@ -98,11 +105,11 @@ async def _posted(site: Site, command: Command, body: dict[str, Any]) -> str:
     server_id = await _existing(site, command)
     if not server_id:
         raise problem
-    return server_id
+    return server_id, False
 
 
 async def _wanted(site: Site, command: Command) -> bool:
-    """Whether a command of the instance still waits; if none does, another agent carried out its delete before us."""
+    """Whether what the command makes is still wanted; if not, another agent carried out its delete before us."""
     ask = Ask(site.name, "command_pending", uuid=command.uuid, generation=command.generation)
     try:
         data = await site.road.request(subjects.ask(site.name, ask.verb), codec.encode(ask), ASK_TIMEOUT)

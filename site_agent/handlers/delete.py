@@ -2,6 +2,7 @@
 
 import logging
 
+from proto.errors import Stale
 from proto.messages import Command
 from site_agent.core.servers import Server
 from site_agent.resources.port import release_ports
@@ -15,6 +16,7 @@ async def delete(site: Site, command: Command, repeated: bool) -> None:
 
     Knows its earlier try by the state: no server with the tag, and none under the remembered id, means it is done,
     and then the ports go and the absence is told right here. A server in the site's soft delete is deleted for good.
+    Stale if a later create has made a server here: the ports are that one's by now.
     """
     servers = await _servers(site, command)
     if not servers:
@@ -43,5 +45,6 @@ async def _servers(site: Site, command: Command) -> list[Server]:
         remembered = await site.servers.get(server_id)
         found = [remembered] if remembered else []
     found = found or await site.servers.soft_deleted(command.uuid)
-    # A server of a later create is another life of the instance: this delete did not mean it.
-    return [server for server in found if not server.deleted and server.generation <= command.generation]
+    if any(server.generation > command.generation for server in found):
+        raise Stale("a later create has made a server of the instance")
+    return [server for server in found if not server.deleted]

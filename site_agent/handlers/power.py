@@ -3,6 +3,7 @@
 A server that is soft-deleted above is kept here, powered off: a delete in the site might be one for ever.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ class Sought:
     vm_state: str
     task_state: str
     action: str
+    as_good: tuple[str, ...] = ()  # vm_states that are as good as the sought one
 
 
 SOUGHT: Mapping[Verb, Sought] = {
@@ -35,7 +37,8 @@ SOUGHT: Mapping[Verb, Sought] = {
     Verb.SUSPEND: Sought("suspended", "suspending", "suspend"),
     Verb.RESUME: Sought("active", "resuming", "resume"),
     Verb.UNRESCUE: Sought("active", "unrescuing", "unrescue"),
-    Verb.SOFT_DELETE: Sought("stopped", "powering-off", "os-stop"),
+    # A server that its vendor shelved does not run: it is not started to be stopped.
+    Verb.SOFT_DELETE: Sought("stopped", "powering-off", "os-stop", ("shelved", "shelved_offloaded")),
     Verb.RESTORE: Sought("active", "powering-on", "os-start"),
 }
 
@@ -49,7 +52,7 @@ async def power(site: Site, command: Command, repeated: bool) -> None:
     """
     sought = SOUGHT[command.verb]
     server = await server_of(site, command)
-    if server.state.vm_state == sought.vm_state and server.state.task_state is None:
+    if server.state.vm_state in (sought.vm_state, *sought.as_good) and server.state.task_state is None:
         await had_already(site, command, server)
         return
     if server.state.task_state != sought.task_state:
@@ -66,8 +69,21 @@ async def _take_step(site: Site, command: Command, server: Server, step: str, re
     Knows its earlier try by the site's own instance action.
     """
     if not await began_here(site, command, server, step, repeated):
-        site.begin(command)
-        await site.servers.act(server.server_id, {step: None})
+        await _begin_step(site, command, server, step)
     elif server.state.task_state is None and step != SILENT:
         raise Refused(FaultCode.SITE_FAULT, f"it is {server.state.vm_state} in the site, which could not {step} it")
+    else:
+        site.begin(command)  # a step that never ends is waited for as long as the command may begin
     raise Unavailable(f"it is {server.state.vm_state} in the site, which must {step} it first", LEAVING)
+
+
+async def _begin_step(site: Site, command: Command, server: Server, step: str) -> None:
+    """Refused with the site's reason, unless the vendor has had the server leave that state meanwhile."""
+    site.begin(command)
+    try:
+        await site.servers.act(server.server_id, {step: None})
+    except Refused:
+        await asyncio.sleep(LEAVING)
+        now = await server_of(site, command)
+        if (now.state.vm_state, now.state.task_state) == (server.state.vm_state, server.state.task_state):
+            raise

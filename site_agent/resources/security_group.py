@@ -53,16 +53,26 @@ async def make_group_equal(site: Site, spec: SecurityGroupSpec, ids: Mapping[str
     async with site.locks[spec.group_id]:
         group = await find_security_group(site, spec.group_id)
         if group is None:
-            forget_security_groups(site, [spec])
-            raise Unavailable(f"security group {spec.name} was removed from the site: making it anew", retry_after=0.5)
+            raise _lost(site, spec)
         here = identity.revision_of(group.tags)
         if here > spec.revision or (here == spec.revision and not look):
             return group.id
-        await _change(site, group, spec, ids)
-        if here != spec.revision:
-            tags = [identity.tag(spec.group_id), identity.revision_tag(spec.revision)]
-            await site.networks.set_tags(KIND, group.id, tags)
+        try:
+            await _change(site, group, spec, ids)
+            if here != spec.revision:
+                tags = [identity.tag(spec.group_id), identity.revision_tag(spec.revision)]
+                await site.networks.set_tags(KIND, group.id, tags)
+        except Refused as error:
+            for group_id in {spec.group_id} | remotes([spec]):
+                if await find_security_group(site, group_id) is None:  # the last server that used it just left
+                    raise _lost(site, spec) from error
+            raise
         return group.id
+
+
+def _lost(site: Site, spec: SecurityGroupSpec) -> Unavailable:
+    site.shelf.clear()
+    return Unavailable(f"security group {spec.name} was removed from the site: making it anew", retry_after=0.5)
 
 
 async def find_security_group(site: Site, group_id: str) -> Resource | None:

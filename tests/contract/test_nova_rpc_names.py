@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bridge.edge.nova_conductor_rpc import BUILD_INSTANCES_VERSION
+from bridge.edge.nova_conductor_rpc import TASK_VERSION
 from proto.operations import BY_METHOD, CALL_REFUSALS, OPERATIONS
 from tests.contract.nova_python import ask_nova
 
@@ -43,6 +43,8 @@ answer({
     "exceptions": [name for name in question if issubclass(getattr(exception, name, int), exception.NovaException)],
     "build_instances": sorted(
         inspect.signature(conductor_manager.ComputeTaskManager.build_instances).parameters),
+    "migrate_server": sorted(inspect.signature(safe_utils.get_wrapped_function(
+        conductor_manager.ComputeTaskManager.migrate_server)).parameters),
     "task_version": conductor_manager.ComputeTaskManager.target.version,
 })
 """
@@ -77,6 +79,8 @@ def test_a_refusal_is_an_exception_of_nova(method: str, nova: dict[str, Any]) ->
 def test_a_reschedule_is_understood(nova: dict[str, Any]) -> None:
     sent = {"instances", "image", "filter_properties", "admin_password", "injected_files", "requested_networks"}
     assert set(nova["build_instances"]) >= sent | {"security_groups", "request_spec", "host_lists"}
-    theirs, ours = (tuple(map(int, text.split("."))) for text in (nova["task_version"], BUILD_INSTANCES_VERSION))
+    sent = {"instance", "scheduler_hint", "live", "rebuild", "flavor", "block_migration", "disk_over_commit"}
+    assert set(nova["migrate_server"]) >= sent | {"reservations", "clean_shutdown", "request_spec", "host_list"}
+    theirs, ours = (tuple(map(int, text.split("."))) for text in (nova["task_version"], TASK_VERSION))
     assert theirs[0] == ours[0]
     assert theirs[1] >= ours[1]

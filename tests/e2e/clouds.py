@@ -59,14 +59,14 @@ class Tenant(User):
     def _id(self, service: str, path: str, key: str, name: str) -> str:
         return next(str(found["id"]) for found in self.get(service, path)[key] if found["name"] == name)
 
-    def boot(self, name: str, zone: str, **fields: Any) -> str:
+    def boot(self, name: str, zone: str | None, **fields: Any) -> str:
         """Ask for a server and return its id; does not wait."""
         body = {
             "name": name,
             "flavorRef": self.flavor,
             "imageRef": self.image,
             "networks": [{"uuid": self.network}],
-            "availability_zone": zone,
+            **({"availability_zone": zone} if zone else {}),
             **fields,
         }
         answer = self.connection.compute.post("/servers", json={"server": body})

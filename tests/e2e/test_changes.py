@@ -82,6 +82,21 @@ def test_a_resized_server_is_deleted_whole(tenant: Tenant, operator: User, sites
     assert not held(operator, uuid) and not held(operator, migration["uuid"])
 
 
+def test_a_server_of_no_zone_is_resized_in_its_own_site(tenant: Tenant, operator: User, sites: dict[str, User]) -> None:
+    """The scheduler weighs by free memory: as a rule it chooses the other site, and the resize is sent home."""
+    uuid = tenant.boot("e2e-anywhere", None)
+    tenant.wait_status(uuid, "ACTIVE")
+    home = operator.get("compute", f"/servers/{uuid}")["server"]["OS-EXT-SRV-ATTR:host"]
+    act(tenant, uuid, {"resize": {"flavorRef": FLAVOR}}, "VERIFY_RESIZE")
+    assert tagged(sites[home], uuid)[0]["status"] == "VERIFY_RESIZE"
+    assert operator.get("compute", f"/servers/{uuid}")["server"]["OS-EXT-SRV-ATTR:host"] == home
+    act(tenant, uuid, {"confirmResize": None}, "ACTIVE")
+    assert held(operator, uuid)["MEMORY_MB"] == 512
+    tenant.delete(uuid)
+    tenant.wait_gone(uuid)
+    assert not held(operator, uuid)
+
+
 def cards(user: User, server_id: str) -> set[tuple[str, str]]:
     """Return MAC and address of each card of a server."""
     return {(port["mac_address"], port["fixed_ips"][0]["ip_address"]) for port in user.ports(device_id=server_id)}

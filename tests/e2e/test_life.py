@@ -135,15 +135,6 @@ def test_the_vnc_console_is_the_sites(tenant: Tenant, server: dict[str, Any]) ->
     )
 
 
-def test_what_is_not_there_yet_is_refused_cleanly(tenant: Tenant, server: dict[str, Any]) -> None:
-    body = {"remote_console": {"protocol": "serial", "type": "serial"}}
-    answer = tenant.connection.compute.post(f"/servers/{server['id']}/remote-consoles", json=body)
-    assert answer.status_code in (400, 409, 501), answer.text
-    assert tenant.action(server["id"], {"shelve": None}).status_code == 202
-    shown = tenant.wait_status(server["id"], "ACTIVE", CHANGE)
-    assert shown["OS-EXT-STS:task_state"] is None
-
-
 def test_a_delete_leaves_nothing(stack: Stack, tenant: Tenant, operator: User, sites: dict[str, User]) -> None:
     uuid = tenant.boot("e2e-gone", "az-oslo")
     tenant.wait_status(uuid, "ACTIVE")

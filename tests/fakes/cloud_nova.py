@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from site_agent.core.answers import Answer
 from site_agent.core.servers import iso, seconds
@@ -263,15 +264,22 @@ def _rename(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
     return Answer(200, {"server": _document(server)})
 
 
-def _replace_metadata(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
+def _add_metadata(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
     server = nova.servers.get(server_id)
     if server is None or server.vm_state == "deleted":
         return NOT_FOUND
     if server.vm_state not in ("active", "stopped", "paused", "suspended"):
         return _conflict(f"Cannot 'update_instance_metadata' instance {server_id} while it is {server.vm_state}")
-    server.body["metadata"] = dict(body["metadata"])
+    server.body["metadata"] = {**(server.body.get("metadata") or {}), **body["metadata"]}
     nova.touch(server)
-    return Answer(200, body)
+    return Answer(200, {"metadata": server.body["metadata"]})
+
+
+def _drop_metadata(nova: SiteNova, server_id: str, key: str, _params: Any, _body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or server.vm_state == "deleted" or server.body["metadata"].pop(unquote(key), None) is None:
+        return NOT_FOUND
+    return Answer(204)
 
 
 def _force(nova: SiteNova, server: SiteServer) -> None:
@@ -509,10 +517,19 @@ def _make_keypair(nova: SiteNova, _params: Any, body: Any) -> Answer:
     return Answer(201, {"keypair": pair})
 
 
-def _groups(nova: SiteNova, _params: Any, _body: Any) -> Answer:
-    alive = [(server.id, server.body.get("os:scheduler_hints", {}).get("group")) for server in nova.alive()]
-    documents = [{**group, "members": [one for one, of in alive if of == key]} for key, group in nova.groups.items()]
+def _groups(nova: SiteNova, params: Mapping[str, str], _body: Any) -> Answer:
+    offset, limit = int(params.get("offset", 0)), min(int(params.get("limit", nova.page)), nova.page)
+    documents = [_group_document(nova, key) for key in list(nova.groups)[offset : offset + limit]]
     return Answer(200, {"server_groups": documents})
+
+
+def _group_document(nova: SiteNova, group_id: str) -> dict[str, Any]:
+    alive = [(server.id, server.body.get("os:scheduler_hints", {}).get("group")) for server in nova.alive()]
+    return {**nova.groups[group_id], "members": [one for one, of in alive if of == group_id]}
+
+
+def _group(nova: SiteNova, group_id: str, _params: Any, _body: Any) -> Answer:
+    return Answer(200, {"server_group": _group_document(nova, group_id)}) if group_id in nova.groups else NOT_FOUND
 
 
 def _make_group(nova: SiteNova, _params: Any, body: Any) -> Answer:
@@ -551,7 +568,8 @@ _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     (r"GET /servers/([^/]+)", _show),
     (r"DELETE /servers/([^/]+)", _delete),
     (r"PUT /servers/([^/]+)", _rename),
-    (r"PUT /servers/([^/]+)/metadata", _replace_metadata),
+    (r"POST /servers/([^/]+)/metadata", _add_metadata),
+    (r"DELETE /servers/([^/]+)/metadata/([^/]+)", _drop_metadata),
     (r"POST /servers/([^/]+)/action", _action),
     (r"POST /servers/([^/]+)/remote-consoles", _console),
     (r"GET /servers/([^/]+)/diagnostics", _diagnostics),
@@ -570,6 +588,7 @@ _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     (r"POST /os-keypairs", _make_keypair),
     (r"DELETE /os-keypairs/([^/]+)", _drop_keypair),
     (r"GET /os-server-groups", _groups),
+    (r"GET /os-server-groups/([^/]+)", _group),
     (r"POST /os-server-groups", _make_group),
     (r"DELETE /os-server-groups/([^/]+)", _drop_group),
     (r"GET /os-services", _services),

@@ -32,6 +32,7 @@ class FakeConductor:
         self.zones: dict[str, str] = {}
         self.away = False
         self.rebuild: Callable[[Mapping[str, Any]], None] = lambda _arguments: None
+        self.resize: Callable[[Mapping[str, Any], str], None] = lambda _arguments, _host: None
         self.now = now
 
     def add(self, uuid: str, **fields: Any) -> Row:
@@ -179,6 +180,12 @@ class FakeConductor:
         self._answer()
         assert all(instance[DATA].get("uuid") for instance in arguments["instances"])
         self.rebuild({"context": context, **arguments})
+
+    async def resize_instance(self, context: Row, args: Row, host: str, node: str) -> None:
+        """Resize on this host and no other."""
+        self._answer()
+        assert args["request_spec"] and node == host
+        self.resize({"context": context, **args}, host)
 
     async def conductor_service_version(self) -> int:
         """Return the service version to advertise."""

@@ -152,7 +152,7 @@ WIRE: tuple[msgspec.Struct, ...] = (
         offset=512,
         flavor=FLAVOR,
         holdings=[HOLDING],
-        servers=[ServerNames(UUID, "web-2", "renamed", "web-2", {"role": "web"})],
+        servers=[ServerNames(UUID, "web-2", "renamed", "web-2", {"role": "web"}, ["tier"])],
         **THINGS,
     ),
     Reply(

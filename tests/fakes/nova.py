@@ -51,6 +51,7 @@ class FakeNova:
         self.sent: list[IncomingRpc] = []
         self._numbers = itertools.count(1)
         conductor.rebuild = self._build_again
+        conductor.resize = self._resize_at_home
 
     def group(self, uuid: str, policy: str) -> None:
         """Let an instance that is not booted yet join the only server group of a policy."""
@@ -157,8 +158,8 @@ class FakeNova:
         """End the rescue of an instance."""
         self._act(uuid, "unrescue_instance", "unrescuing", ("rescued",))
 
-    def resize(self, uuid: str) -> None:
-        """Resize an instance to the larger flavor; its allocation goes to the migration."""
+    def resize(self, uuid: str, host: str | None = None) -> None:
+        """Resize an instance to the larger flavor; its allocation goes to the migration. ``host``: not its own."""
         number = len(self.conductor.migrations) + 1
         migration = {"id": number, "uuid": f"migration-{number}"}
         row = self._row(uuid)
@@ -167,6 +168,7 @@ class FakeNova:
         self._act(
             uuid, "prep_resize", "resize_prep", ("active", "stopped"),
             flavor=wrapped("Flavor", id=2, **LARGER), migration=request, image={}, clean_shutdown=True,
+            request_spec=wrapped("RequestSpec", instance_uuid=uuid), to=host,
         )  # fmt: skip
         self.conductor.migrations[number] = {**migration, "status": "pre-migrating", "instance": uuid}
         self.placement.allocations[migration["uuid"]] = node_uuid(row["host"])
@@ -237,12 +239,14 @@ class FakeNova:
         again = {name: getattr(rpc, name) for name in ("host", "method", "rpc_id", "context", "args", "is_call")}
         self.rabbit.cast(IncomingRpc(**again, redelivered=True))
 
-    def _act(self, uuid: str, method: str, task: str | None, vm_states: Sequence[str], **args: Any) -> None:
+    def _act(
+        self, uuid: str, method: str, task: str | None, vm_states: Sequence[str], to: str | None = None, **args: Any
+    ) -> None:
         row = self._row(uuid)
         if row["task_state"] is not None or row["vm_state"] not in vm_states or row["host"] is None:
             raise Refused(f"cannot {method} while {row['vm_state']}/{row['task_state']}")
         self.conductor.change(uuid, task_state=task)
-        self._cast(row["host"], method, uuid, **args)
+        self._cast(to or row["host"], method, uuid, **args)
 
     def _row(self, uuid: str) -> dict[str, Any]:
         row = self.conductor.instances.get(uuid)
@@ -280,6 +284,13 @@ class FakeNova:
             "host_list": [wrapped("Selection", service_host=name) for name in alternates],
         }
         self._cast(host, "build_and_run_instance", uuid, context, **arguments)
+
+    def _resize_at_home(self, asked: Mapping[str, Any], host: str) -> None:
+        """Send a resize to the host that was asked for; the conductor's part when it is asked for again."""
+        uuid, migration = asked["instance"][DATA]["uuid"], asked["migration"][DATA]["uuid"]
+        self.placement.allocations[migration] = self.placement.allocations[uuid]
+        kept = ("flavor", "migration", "image", "clean_shutdown", "request_spec")
+        self._cast(host, "prep_resize", uuid, dict(asked["context"]), **{name: asked[name] for name in kept})
 
     def _build_again(self, asked: Mapping[str, Any]) -> None:
         """Go to the next alternate, or end in ERROR; the conductor's part of a reschedule."""

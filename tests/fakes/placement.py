@@ -59,11 +59,13 @@ class FakePlacement:
         self._answer()
         self.allocations.pop(consumer, None)
 
-    async def move_allocations(self, source: str, target: str) -> None:
+    async def move_allocations(self, source: str, target: str) -> bool:
         """Give ``target`` what ``source`` holds."""
         self._answer()
-        if source in self.allocations:
-            self.allocations[target] = self.allocations.pop(source)
+        if source not in self.allocations:
+            return False
+        self.allocations[target] = self.allocations.pop(source)
+        return True
 
     async def consumers(self, uuid: str) -> list[str]:
         """Return who holds something of a provider."""

@@ -88,6 +88,10 @@ def _drop_shelved(world: World, uuid: str) -> None:
         world.above.glance.images.pop(row["system_metadata"].get("shelved_image_id"), None)
 
 
+def _resize_on(world: World, name: str, host: str) -> None:
+    world.nova.resize(world.uuid(name), host)
+
+
 def _unshelve(world: World, name: str, host: str) -> None:
     try:
         world.nova.unshelve(world.uuid(name), host)
@@ -288,6 +292,7 @@ STEPS: list[tuple[str, Step]] = [
     (r"(i\d+) joins an? (\S+) group", _group),
     (rf"({'|'.join(ASKED)}) (i\d+)", _ask),
     (r"unshelve (i\d+) on (\w+)", _unshelve),
+    (r"resize (i\d+) on (\w+)", _resize_on),
     (r"redeliver (i\d+) (\w+)", _redeliver),
     (r"(crash|freeze) (bridge\d?|agent\d? \w+) (before|after) (.+)", _arm),
     (r"kill (bridge\d?|agent\d? \w+)", _kill),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.core.names import LARGEST, MOST, Known, Look, of_api, portions
+from bridge.core.names import LARGEST, MOST, Known, Look, of_api, portions, telling
 from bridge.noticed import NOT_YET, OVERLAP, RESYNC, Noticed, ServerWatch
 from proto import codec
 from proto.errors import Unavailable
@@ -172,3 +172,9 @@ def test_the_watermark_is_the_other_clock_and_reaches_back() -> None:
         assert above.asked[1] == 1000.0 - OVERLAP and above.asked[-1] == 2000.0 - OVERLAP
 
     play(story)
+
+
+def test_a_site_is_told_which_metadata_the_tenant_removed() -> None:
+    told = known(metadata={"role": "front", "tier": "1"})
+    assert telling(known(metadata={"role": "back"}), told) == known(metadata={"role": "back"}, gone=["tier"]).names
+    assert telling(known(metadata={"role": "back"}), None).gone == []

@@ -112,3 +112,16 @@ def test_an_awaited_command_expires_when_its_caller_has_gone() -> None:
     row = BY_VERB[Verb.SET_ADMIN_PASSWORD]
     begun = planner.begun(call, row, None, call.received_at + 30)
     assert begun.pending is not None and begun.pending.not_after == call.received_at + (row.expiry or 0)
+
+
+@pytest.mark.parametrize(
+    ("verb", "withdrawn"),
+    [(Verb.STOP, False), (Verb.REBOOT, False), (Verb.DELETE, True), (Verb.SHELVE_OFFLOAD, True), (Verb.UNSHELVE, True)],
+)
+def test_only_the_end_of_a_life_or_a_new_one_withdraws_a_create(verb: Verb, withdrawn: bool) -> None:
+    known = pending(verb)
+    assert planner.withdrawn(known, known.generation - 1) is withdrawn
+    assert not planner.withdrawn(known, known.generation)
+    assert not planner.withdrawn(planner.settled(known), known.generation - 1)
+    assert planner.withdrawn(planner.tombstone(known, T0), known.generation)
+    assert not planner.withdrawn(None, 1)

@@ -9,7 +9,7 @@ from proto.operations import Verb
 from proto.specs import DiskSpec, ServerSecrets, SubnetSpec
 from site_agent.core import identity, servers
 from site_agent.core.answers import Answer, checked, problem, refuse_not_now
-from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
+from site_agent.core.boot import SiteIds, hostname_taken, refuse_what_cannot_be_made, request_body
 from site_agent.core.capacity import Provider, effective, sum_up
 from site_agent.core.clock import SiteClock
 from site_agent.core.matching import Flavor, Image, flavor_difference, matching_image, nearest_flavor, pools
@@ -77,6 +77,30 @@ def body_of(microversion: str = "2.96", **fields: object) -> dict[str, object]:
 def test_the_guests_hostname_goes_down_where_the_site_takes_one() -> None:
     assert body_of(hostname="web")["hostname"] == "web"
     assert "hostname" not in body_of("2.89", hostname="web")
+
+
+@pytest.mark.parametrize(
+    ("hostname", "in_2_90", "in_2_94"),
+    [
+        ("web-1", True, True),
+        ("a", False, True),
+        ("caf\u00e9", False, False),
+        ("web.example", False, True),
+        ("-web", False, True),
+        ("x" * 63, True, True),
+        ("x" * 63 + "-1", False, True),
+        ("x" * 256, False, False),
+        ("web\n", False, False),
+        ("", False, False),
+        (None, False, False),
+    ],
+)
+def test_a_hostname_that_a_site_would_refuse_is_left_to_it(hostname: str | None, in_2_90: bool, in_2_94: bool) -> None:
+    assert [hostname_taken(hostname, since) == hostname and bool(hostname) for since in ("2.90", "2.94")] == [
+        in_2_90,
+        in_2_94,
+    ]
+    assert hostname_taken(hostname, "2.89") is None
 
 
 def test_an_ordinary_disk_is_left_to_the_sites_nova() -> None:

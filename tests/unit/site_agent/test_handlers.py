@@ -311,6 +311,54 @@ def test_a_step_that_the_site_cannot_take_is_told() -> None:
     play(story)
 
 
+def test_a_step_that_the_vendor_took_meanwhile_is_none_to_refuse_for() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        world.cloud.nova.vendor(server, "pause")
+        await asyncio.sleep(1)
+        no = Answer(
+            409, {"conflictingRequest": {"message": "Cannot 'unpause' instance while it is in vm_state active"}}
+        )
+        world.cloud.trouble(f"/servers/{server.id}/action", no)
+        world.cloud.nova._plan(server, 0.2, lambda s: setattr(s, "vm_state", "active"))
+        with pytest.raises(Unavailable):
+            await power(world.site, world.command(Verb.STOP, 2), False)
+        await power(world.site, world.command(Verb.STOP, 2), True)
+        await asyncio.sleep(1)
+        assert world.cloud.nova.alive()[0].vm_state == "stopped"
+
+    play(story)
+
+
+def test_a_step_that_never_ends_is_waited_for_until_the_command_expires() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        world.cloud.nova.touch(server, vm_state="resized")
+        command = world.command(Verb.STOP, 2, not_after=world.time.time() + 20)
+        for repeated in (False, True):
+            with pytest.raises(Unavailable):
+                await power(world.site, command, repeated)
+            server.plan.clear()  # the site confirms for ever
+        await asyncio.sleep(30)
+        with pytest.raises(Expired):
+            await power(world.site, command, True)
+
+    play(story)
+
+
+@pytest.mark.parametrize("state", ["shelved", "shelved_offloaded"])
+def test_a_server_that_its_vendor_shelved_is_not_started_to_be_kept(state: str) -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        world.cloud.nova.touch(server, vm_state=state, power_state=4)
+        await power(world.site, world.command(Verb.SOFT_DELETE, 2), False)
+        assert (server.vm_state, server.actions) == (state, [])
+        assert state in operations.BY_VERB[Verb.SOFT_DELETE].settles_in
+        assert world.observations()[-1].server is not None
+
+    play(story)
+
+
 def test_start_of_a_server_in_error_is_a_conflict_and_of_none_missing() -> None:
     async def story(world: World) -> None:
         server = await running(world)

@@ -11,6 +11,7 @@ from proto.messages import Query
 from proto.specs import FixedIp, NetworkSpec, PortSpec, SecurityGroupRuleSpec, SecurityGroupSpec, SubnetSpec
 from site_agent.core.answers import Answer
 from site_agent.core.ports import port_body, port_changes
+from site_agent.edge.cloud import Service
 from site_agent.network_sync import IN_USE, NOT_HERE, network_drop, network_sync
 from site_agent.resources.port import ensure_port, ensure_ports, release_ports
 from site_agent.resources.security_group import drop_unused_security_groups, ensure_security_groups
@@ -199,6 +200,26 @@ def test_a_group_that_vanished_below_is_made_again() -> None:
         with pytest.raises(Unavailable):
             await ensure_port(world.site, OTHER, rival, NETWORK, [WEB, DB])
         await ensure_port(world.site, OTHER, rival, NETWORK, [WEB, DB])
+        assert rules(world, "web") == WEB_RULES
+
+    play(story)
+
+
+def test_a_group_that_vanishes_before_it_has_its_rules_is_made_again() -> None:
+    async def story(world: World) -> None:
+        request = world.cloud.request
+
+        async def losing(service: Service, method: str, path: str, **rest: Any) -> Answer:
+            if path.startswith("/security-group-rules"):  # another server's end finds the group not used yet
+                world.cloud.neutron.things["security-groups"].clear()
+                return Answer(404, {"NeutronError": {"type": "SecurityGroupNotFound", "message": "gone", "detail": ""}})
+            return await request(service, method, path, **rest)
+
+        world.cloud.request = losing  # type: ignore[method-assign]
+        with pytest.raises(Unavailable):
+            await ensure_security_groups(world.site, [WEB, DB])
+        world.cloud.request = request  # type: ignore[method-assign]
+        await ensure_security_groups(world.site, [WEB, DB])
         assert rules(world, "web") == WEB_RULES
 
     play(story)

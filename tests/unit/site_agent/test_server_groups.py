@@ -5,13 +5,15 @@ import asyncio
 import pytest
 
 from proto.errors import FaultCode, Refused
-from proto.messages import HoldingKind
+from proto.messages import Holding, HoldingKind, Query
 from proto.operations import Verb
 from proto.specs import ServerGroupSpec
-from site_agent.edge.server_groups import ServerGroups
+from site_agent.catalogue import drop
+from site_agent.edge.server_groups import ServerGroup, ServerGroups
+from site_agent.handlers.create import create
 from site_agent.resources.server_group import ensure_server_group
 from tests.fakes.cloud import FakeCloud
-from tests.unit.site_agent.world import OTHER, World, card, play, server_spec
+from tests.unit.site_agent.world import OTHER, PARIS, World, card, play, server_spec
 
 GROUP = ServerGroupSpec("group-above", "anti-affinity", {"max_server_per_host": "2"})
 
@@ -58,6 +60,40 @@ def test_of_two_groups_of_one_name_the_one_in_use_is_taken() -> None:
         server.body["os:scheduler_hints"]["group"] = "b"
         world.site.shelf.clear()
         assert await ensure_server_group(world.site, GROUP) == "b"
+
+    play(story)
+
+
+def test_a_site_that_shows_few_groups_at_a_time_shows_them_all() -> None:
+    async def story(world: World) -> None:
+        for number in range(5):
+            await world.site.groups.create(f"vendor-{number}", GROUP)
+        world.cloud.nova.page = 2
+        first = await ensure_server_group(world.site, GROUP)
+        world.site.shelf.clear()
+        assert await ensure_server_group(world.site, GROUP) == first and len(world.cloud.nova.groups) == 6
+
+    play(story)
+
+
+def test_a_group_that_a_server_joins_in_the_last_moment_stays() -> None:
+    async def story(world: World) -> None:
+        group_id = await ensure_server_group(world.site, GROUP)
+        world.site.shelf.clear()
+        held = [Holding(HoldingKind.SERVER_GROUP, group_id, "group-above", unused_since=world.time.time() + 60)]
+        listed = await world.site.groups.list()
+        await create(world.site, world.command(Verb.CREATE, server=server_spec(group=GROUP)), False)
+
+        async def earlier() -> list[ServerGroup]:
+            return listed
+
+        world.site.groups.list = earlier  # type: ignore[method-assign]
+        assert (await drop(world.site, Query(PARIS, "drop", holdings=held))).holdings == []
+        assert group_id in world.cloud.nova.groups
+        await world.site.servers.delete("srv-2")
+        await asyncio.sleep(1)
+        assert len((await drop(world.site, Query(PARIS, "drop", holdings=held))).holdings) == 1
+        assert world.cloud.nova.groups == {}
 
     play(story)
 
