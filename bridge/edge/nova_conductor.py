@@ -357,13 +357,14 @@ class NovaConductor:
     async def resize_instance(self, context: Context, args: Mapping[str, Any], host: str, node: str) -> None:
         """Ask the conductor for a resize again, on this host and no other.
 
-        ``args``: of prep_resize, as they came. Not before the migration's allocation is the instance's again.
+        ``args``: of prep_resize, as they came. Not before the migration's allocation is the instance's again. Asked as
+        an administrator: the scheduler looks at ports, and the tenant's token never came so far.
         """
         there = {"host": host, "node": node, "allow_cross_cell_move": False}
         there |= dict.fromkeys(("cell", "aggregates", "forbidden_aggregates"))
         spec = at_our_versions(args["request_spec"])
         await self._rpc.cast_task(
-            context,
+            {**context, "is_admin": True},
             "migrate_server",
             instance=without_changes(at_our_versions(args["instance"])),
             scheduler_hint={"filter_properties": args.get("filter_properties") or {}},

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deploy.demo.stack import Stack
 from tests.e2e.clouds import CHANGE, Tenant, User, eventually
 from tests.e2e.conftest import tagged
 
@@ -82,19 +83,50 @@ def test_a_resized_server_is_deleted_whole(tenant: Tenant, operator: User, sites
     assert not held(operator, uuid) and not held(operator, migration["uuid"])
 
 
-def test_a_server_of_no_zone_is_resized_in_its_own_site(tenant: Tenant, operator: User, sites: dict[str, User]) -> None:
-    """The scheduler weighs by free memory: as a rule it chooses the other site, and the resize is sent home."""
+def test_a_server_of_no_zone_is_resized_in_its_own_site(
+    stack: Stack, tenant: Tenant, operator: User, sites: dict[str, User]
+) -> None:
+    """The scheduler weighs by free memory: it chooses the other site for the resize."""
     uuid = tenant.boot("e2e-anywhere", None)
     tenant.wait_status(uuid, "ACTIVE")
-    home = operator.get("compute", f"/servers/{uuid}")["server"]["OS-EXT-SRV-ATTR:host"]
-    act(tenant, uuid, {"resize": {"flavorRef": FLAVOR}}, "VERIFY_RESIZE")
-    assert tagged(sites[home], uuid)[0]["status"] == "VERIFY_RESIZE"
-    assert operator.get("compute", f"/servers/{uuid}")["server"]["OS-EXT-SRV-ATTR:host"] == home
-    act(tenant, uuid, {"confirmResize": None}, "ACTIVE")
-    assert held(operator, uuid)["MEMORY_MB"] == 512
+    home = host_of(operator, uuid)
+    (other,) = set(sites) - {home}
+    stack.cascade("site", "set", home, "--cap", "memory_mb=4096")
+    try:
+        eventually(lambda: free_memory(operator, home) <= 4096, 60, "the cap is not shown")
+        act(tenant, uuid, {"resize": {"flavorRef": FLAVOR}}, "VERIFY_RESIZE")
+        assert tagged(sites[home], uuid)[0]["status"] == "VERIFY_RESIZE"
+        assert host_of(operator, uuid) == home and other in hosts_of_events(operator, uuid, "resize")
+        act(tenant, uuid, {"confirmResize": None}, "ACTIVE")
+        assert held(operator, uuid)["MEMORY_MB"] == 512
+    finally:
+        stack.cascade("site", "set", home, "--cap", "none")
     tenant.delete(uuid)
     tenant.wait_gone(uuid)
     assert not held(operator, uuid)
+
+
+def free_memory(operator: User, host: str) -> int:
+    """Return what the scheduler weighs a host by, MiB."""
+    shown = operator.connection.compute.get("/os-hypervisors/detail", microversion="2.87").json()["hypervisors"]
+    return next(int(entry["free_ram_mb"]) for entry in shown if entry["service"]["host"] == host)
+
+
+def host_of(operator: User, uuid: str) -> str:
+    """Return the host of an instance above."""
+    return str(operator.get("compute", f"/servers/{uuid}")["server"]["OS-EXT-SRV-ATTR:host"])
+
+
+def hosts_of_events(operator: User, uuid: str, action: str) -> set[str]:
+    """Return the hosts that took part in an action above; an action that failed is an error here."""
+    (found,) = [
+        entry
+        for entry in operator.get("compute", f"/servers/{uuid}/os-instance-actions")["instanceActions"]
+        if entry["action"] == action
+    ]
+    assert found["message"] is None, found
+    shown = operator.get("compute", f"/servers/{uuid}/os-instance-actions/{found['request_id']}")["instanceAction"]
+    return {event["host"] for event in shown["events"]}
 
 
 def cards(user: User, server_id: str) -> set[tuple[str, str]]:
