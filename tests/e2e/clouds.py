@@ -106,3 +106,16 @@ class Tenant(User):
 def eventually(condition: Callable[[], bool], timeout: float, complaint: str) -> None:
     """Wait for a condition with a deadline."""
     wait(condition, timeout, complaint, pause=0.3)
+
+
+def act(tenant: Tenant, uuid: str, action: dict[str, Any], status: str) -> dict[str, Any]:
+    """Ask for an action and return the server once it has the status."""
+    answer = tenant.action(uuid, action)
+    assert answer.status_code in (200, 202, 204), answer.text
+    return tenant.wait_status(uuid, status, CHANGE)
+
+
+def held(operator: User, consumer: str) -> dict[str, int]:
+    """Return what a consumer holds in the Placement above."""
+    allocations = operator.connection.placement.get(f"/allocations/{consumer}").json()["allocations"]
+    return {name: amount for one in allocations.values() for name, amount in one["resources"].items()}

@@ -1,12 +1,11 @@
 """Operations that change what a server is: rebuild, rescue, password, resize with its two ends."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from deploy.demo.stack import Stack
-from tests.e2e.clouds import CHANGE, Tenant, User, eventually
+from tests.e2e.clouds import CHANGE, Tenant, User, act, eventually, held
 from tests.e2e.conftest import tagged
 
 FLAVOR = "2"  # m1.small: 512 MiB, 5 GiB
@@ -19,19 +18,6 @@ def server(tenant: Tenant) -> Iterator[str]:
     tenant.wait_status(uuid, "ACTIVE")
     yield uuid
     tenant.delete(uuid)
-
-
-def act(tenant: Tenant, uuid: str, action: dict[str, Any], status: str) -> dict[str, Any]:
-    """Ask for an action and return the server once it has the status."""
-    answer = tenant.action(uuid, action)
-    assert answer.status_code in (200, 202, 204), answer.text
-    return tenant.wait_status(uuid, status, CHANGE)
-
-
-def held(operator: User, consumer: str) -> dict[str, int]:
-    """Return what a consumer holds in the Placement above."""
-    allocations = operator.connection.placement.get(f"/allocations/{consumer}").json()["allocations"]
-    return {name: amount for held in allocations.values() for name, amount in held["resources"].items()}
 
 
 def test_rebuild(tenant: Tenant, sites: dict[str, User], server: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from deploy.demo import steps
 from deploy.demo.stack import ONLINE, Stack, wait
 from deploy.embedded.middle import Middle
-from tests.e2e.clouds import CHANGE, Tenant, User, eventually
+from tests.e2e.clouds import CHANGE, Tenant, User, act, eventually, held
 from tests.e2e.conftest import tagged
 
 TOP, SITE, ZONE = "bergen", "turku", "az-turku"
@@ -89,19 +89,6 @@ def server(tenant: Tenant) -> Iterator[str]:
     tenant.wait_status(uuid, "ACTIVE")
     yield uuid
     tenant.delete(uuid)
-
-
-def act(tenant: Tenant, uuid: str, action: dict[str, Any], status: str) -> dict[str, Any]:
-    """Ask for an action and return the server once it has the status."""
-    answer = tenant.action(uuid, action)
-    assert answer.status_code in (200, 202, 204), answer.text
-    return tenant.wait_status(uuid, status, CHANGE)
-
-
-def held(operator: User, consumer: str) -> dict[str, int]:
-    """Return what a consumer holds in the Placement above."""
-    allocations = operator.connection.placement.get(f"/allocations/{consumer}").json()["allocations"]
-    return {name: amount for one in allocations.values() for name, amount in one["resources"].items()}
 
 
 def cards(user: User, server_id: str) -> set[tuple[str, str]]:
