@@ -236,26 +236,22 @@ class Healing:
             for consumer in await self._placement.consumers(self._presence.node_of(host).provider):
                 if consumer in seen or self._instances.get(consumer) is not None:
                     continue
-                if await self._is_lost(consumer):
+                if method := await self._lost_method(consumer):
                     lost.add(consumer)
                     if consumer in self._lost_before and not await self._busy(consumer):
                         fault = Fault(FaultCode.SITE_FAULT, "the build was lost before it reached the site's host")
-                        await self._fail_build(_rpc(host, consumer, await self._method_of(consumer)), fault)
+                        await self._fail_build(_rpc(host, consumer, method), fault)
         self._lost_before = lost
 
-    async def _is_lost(self, uuid: str) -> bool:
+    async def _lost_method(self, uuid: str) -> str | None:
+        """Return the RPC that never reached a host, None if the instance waits for none."""
         context = request_context(_request_id(), None, None, is_admin=True)
         instance = await self._conductor.get_instance(context, uuid)
         if instance is None or instance["host"]:
-            return False
-        unshelving = (instance["vm_state"], instance["task_state"]) == (OFFLOADED, "unshelving")
-        return unshelving or instance["vm_state"] == "building"
-
-    async def _method_of(self, uuid: str) -> str:
-        context = request_context(_request_id(), None, None, is_admin=True)
-        instance = await self._conductor.get_instance(context, uuid)
-        offloaded = instance is not None and instance["vm_state"] == OFFLOADED
-        return "unshelve_instance" if offloaded else "build_and_run_instance"
+            return None
+        if (instance["vm_state"], instance["task_state"]) == (OFFLOADED, "unshelving"):
+            return "unshelve_instance"
+        return "build_and_run_instance" if instance["vm_state"] == "building" else None
 
 
 def _above(instance: dict[str, Any]) -> Above:

@@ -87,16 +87,16 @@ class Operation:
 
     method: str  # Nova RPC method
     verb: Verb
-    mode: Mode
-    lane: Lane
     event: str  # the instance action event that Nova records for it
     begun: tuple[str | None, ...]  # task_states nova-api leaves the instance in when it sends the RPC
     ends_from: tuple[str | None, ...]  # expected_task_state of the final save; empty = any
     settles_in: tuple[str, ...]  # vm_states of the site's server that settle it; empty = the server is absent
-    refusal_leaves: Leaves
     deadline: int  # s without an outcome until the bridge looks again
     expiry: int | None  # s after issue when the command must no longer run; None = never
     repeat: Repeat
+    mode: Mode = Mode.CAST
+    lane: Lane = Lane.NORMAL
+    refusal_leaves: Leaves = Leaves.UNCHANGED
     finish: Finish = Finish.OBSERVATION
     shown_as: str | None = None  # vm_state above once settled; None = the site's
 
@@ -118,13 +118,10 @@ def _seeking(verb: Verb, task_state: str, vm_state: str) -> Operation:
     return Operation(
         method=f"{verb}_instance",
         verb=verb,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event=f"compute_{verb}_instance",
         begun=(task_state,),
         ends_from=(task_state,),
         settles_in=(vm_state,),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=30,
         expiry=3600,
         repeat=Repeat.STATE,
@@ -136,13 +133,10 @@ def _imaging(method: str, verb: Verb, task_states: tuple[str | None, ...]) -> Op
     return Operation(
         method=method,
         verb=verb,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event=f"compute_{method}",
         begun=task_states,
         ends_from=task_states,
         settles_in=("active", "stopped", "paused", "suspended"),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=60,
         expiry=3600,
         repeat=Repeat.IMAGE,
@@ -156,12 +150,10 @@ def _reading(method: str, verb: Verb) -> Operation:
         method=method,
         verb=verb,
         mode=Mode.QUERY,
-        lane=Lane.NORMAL,
         event="",
         begun=(),
         ends_from=(),
         settles_in=(),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=20,
         expiry=None,
         repeat=Repeat.READ,
@@ -185,8 +177,6 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="build_and_run_instance",
         verb=Verb.CREATE,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event="compute__do_build_and_run_instance",
         begun=BUILD_TASK_STATES,
         ends_from=("spawning",),
@@ -199,7 +189,6 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="terminate_instance",
         verb=Verb.DELETE,
-        mode=Mode.CAST,
         lane=Lane.URGENT,
         event="compute_terminate_instance",
         begun=("deleting",),
@@ -213,13 +202,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="soft_delete_instance",
         verb=Verb.SOFT_DELETE,
-        mode=Mode.CAST,
         lane=Lane.URGENT,
         event="compute_soft_delete_instance",
         begun=("soft-deleting",),
         ends_from=("soft-deleting",),
         settles_in=("stopped", "shelved", "shelved_offloaded"),  # the latter two by its vendor: it does not run
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=30,
         expiry=None,
         repeat=Repeat.STATE,
@@ -229,13 +216,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="stop_instance",
         verb=Verb.STOP,
-        mode=Mode.CAST,
         lane=Lane.URGENT,
         event="compute_stop_instance",
         begun=("powering-off", None),
         ends_from=("powering-off", None),
         settles_in=("stopped",),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=30,
         expiry=3600,
         repeat=Repeat.STATE,
@@ -248,13 +233,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="reboot_instance",
         verb=Verb.REBOOT,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event="compute_reboot_instance",
         begun=REBOOT_TASK_STATES,
         ends_from=REBOOT_TASK_STATES,
         settles_in=("active", "rescued"),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=30,
         expiry=900,
         repeat=Repeat.ACTION,
@@ -265,13 +247,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="shelve_offload_instance",
         verb=Verb.SHELVE_OFFLOAD,
-        mode=Mode.CAST,
         lane=Lane.URGENT,
         event="compute_shelve_offload_instance",
         begun=("shelving", "shelving_offloading"),
         ends_from=("shelving", "shelving_offloading"),
         settles_in=(),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=30,
         expiry=None,
         repeat=Repeat.STATE,
@@ -280,13 +260,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="unshelve_instance",
         verb=Verb.UNSHELVE,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event="compute_unshelve_instance",
         begun=("unshelving", "spawning"),
         ends_from=("spawning",),
         settles_in=("active", "stopped", "paused", "suspended"),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=60,
         expiry=1800,
         repeat=Repeat.TAG,
@@ -297,13 +274,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="rebuild_instance",
         verb=Verb.REBUILD,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event="compute_rebuild_instance",
         begun=REBUILD_TASK_STATES,
         ends_from=REBUILD_TASK_STATES,
         settles_in=("active", "stopped"),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=60,
         expiry=1800,
         repeat=Repeat.ACTION,
@@ -311,13 +285,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="prep_resize",
         verb=Verb.RESIZE,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event="compute_prep_resize",
         begun=("resize_prep", "resize_migrating"),
         ends_from=("resize_migrating",),
         settles_in=("resized",),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=60,
         expiry=1800,
         repeat=Repeat.ACTION,
@@ -326,13 +297,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="confirm_resize",
         verb=Verb.CONFIRM_RESIZE,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event="compute_confirm_resize",
         begun=(None, "deleting", "soft-deleting"),
         ends_from=(None, "deleting", "soft-deleting"),
         settles_in=("active", "stopped"),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=30,
         expiry=86400,
         repeat=Repeat.STATE,
@@ -341,13 +309,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="revert_resize",
         verb=Verb.REVERT_RESIZE,
-        mode=Mode.CAST,
-        lane=Lane.NORMAL,
         event="compute_revert_resize",
         begun=("resize_reverting",),
         ends_from=("resize_reverting",),
         settles_in=("active", "stopped"),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=60,
         expiry=3600,
         repeat=Repeat.ACTION,
@@ -357,12 +322,10 @@ OPERATIONS: tuple[Operation, ...] = (
         method="set_admin_password",
         verb=Verb.SET_ADMIN_PASSWORD,
         mode=Mode.AWAITED,
-        lane=Lane.NORMAL,
         event="compute_set_admin_password",
         begun=("updating_password",),
         ends_from=("updating_password",),
         settles_in=("active",),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=20,
         expiry=45,
         repeat=Repeat.STATE,
@@ -371,12 +334,10 @@ OPERATIONS: tuple[Operation, ...] = (
         method="attach_interface",
         verb=Verb.ATTACH_INTERFACE,
         mode=Mode.AWAITED,
-        lane=Lane.NORMAL,
         event="compute_attach_interface",
         begun=(None,),
         ends_from=(None,),
         settles_in=("active", "paused", "stopped"),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=20,
         expiry=45,
         repeat=Repeat.TAG,
@@ -385,13 +346,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="detach_interface",
         verb=Verb.DETACH_INTERFACE,
-        mode=Mode.CAST,
         lane=Lane.URGENT,
         event="compute_detach_interface",
         begun=(None,),
         ends_from=(None,),
         settles_in=("active", "paused", "stopped"),
-        refusal_leaves=Leaves.UNCHANGED,
         deadline=30,
         expiry=None,
         repeat=Repeat.TAG,

@@ -105,8 +105,8 @@ def ending(task_state: str | None, server: ServerState) -> Shown | None:
 
     None while the server is on its way in the site.
     """
-    begun = [row for row in OPERATIONS if task_state is not None and task_state in row.begun]
-    begun = [row for row in begun if row.verb is not Verb.RESIZE]  # its migration above does not wait for a confirm
+    ways = [row for row in OPERATIONS if row.verb is not Verb.RESIZE]  # its migration above awaits no confirm then
+    begun = [row for row in ways if task_state is not None and task_state in row.begun]
     settled = [row for row in begun if server.vm_state in row.settles_in]
     if server.task_state is None and settled:
         return Shown(settled[0].shown_as or server.vm_state, server.power_state)
