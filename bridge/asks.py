@@ -11,6 +11,7 @@ from bridge.pace import Pace
 from proto import codec
 from proto.errors import CascadeError, FaultCode, Malformed, Refused, Stale
 from proto.messages import Ask, Fault, Reply
+from proto.queries import QueryName
 
 MAX_CHUNK = 512 * 1024  # bytes
 AT_ONCE = 8  # chunks of one site in memory
@@ -44,7 +45,7 @@ class Asks:
     async def _reply(self, ask: Ask) -> Reply:
         if ask.site != self._site:
             raise Refused(FaultCode.REJECTED, f"an ask of {ask.site} on the subject of {self._site}")
-        if ask.verb == "image_chunk":
+        if ask.verb == QueryName.IMAGE_CHUNK:
             return Reply(data=await self._chunk(ask))
         if ask.verb == "command_pending":
             return Reply(text="" if planner.withdrawn(self._instances.get(ask.uuid), ask.generation) else "yes")

@@ -19,6 +19,7 @@ from bridge.flight import Flights
 from bridge.presence import Presence
 from proto.errors import Refused, Unavailable
 from proto.messages import Holding, Query, Reply, Rpc
+from proto.queries import QueryName
 
 LOG = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Collection:
         found: list[Holding] = []
         marker = ""
         while True:
-            reply = await self._asked(Query(site=self._site, verb="holdings", marker=marker))
+            reply = await self._asked(Query(site=self._site, verb=QueryName.HOLDINGS, marker=marker))
             found += reply.holdings
             marker = reply.marker
             if not marker:
@@ -101,7 +102,7 @@ class Collection:
     async def _drop(self, holdings: Sequence[Holding]) -> list[Holding]:
         dropped: list[Holding] = []
         for first in range(0, len(holdings), AT_ONCE):
-            query = Query(site=self._site, verb="drop", holdings=list(holdings[first : first + AT_ONCE]))
+            query = Query(site=self._site, verb=QueryName.DROP, holdings=list(holdings[first : first + AT_ONCE]))
             dropped += (await self._asked(query)).holdings
         return dropped
 

@@ -16,6 +16,7 @@ from proto import codec, subjects
 from proto.errors import FaultCode, Malformed, Unavailable
 from proto.jetstream import JetStream
 from proto.messages import Query, Reply
+from proto.queries import QueryName
 
 LOG = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class SiteFlavors:
             record = self._catalog.versions()[flavor_id]
             if record.definition is None or record.deleted_at is not None:
                 return
-            query = Query(site=self._site, verb="flavor_ensure", flavor=record.definition)
+            query = Query(site=self._site, verb=QueryName.FLAVOR_ENSURE, flavor=record.definition)
             reply = await self.ask(query)
             before = self._held.get(flavor_id) or SiteFlavor(0)
             await self._keep(flavor_id, _answered(before, record.version, reply, self._agent()))

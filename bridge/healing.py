@@ -22,6 +22,7 @@ from proto import codec, streams, subjects
 from proto.errors import CascadeError, FaultCode, Stale, Unavailable
 from proto.jetstream import JetStream
 from proto.messages import CensusEntry, Fault, Query, Reply, Rpc, SiteHost
+from proto.queries import QueryName
 
 LOG = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Healing:
         servers: list[CensusEntry] = []
         marker = ""
         while True:
-            query = Query(site=self._site, verb="census", marker=marker)
+            query = Query(site=self._site, verb=QueryName.CENSUS, marker=marker)
             subject = subjects.query(self._site, query.verb)
             data = await self._road.request(subject, codec.encode(query), timeout=CENSUS_TIMEOUT)
             reply = codec.decode(data, Reply)

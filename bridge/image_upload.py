@@ -9,6 +9,7 @@ from proto import codec, subjects
 from proto.errors import FaultCode, Malformed, Refused, Unavailable
 from proto.jetstream import JetStream
 from proto.messages import Direction, ImageTransfer, Query, Reply, SiteImage
+from proto.queries import QueryName
 from proto.spool import Part, Spool
 from proto.transfer import Progress, Transfers, check, pull
 
@@ -99,7 +100,7 @@ class ImageUploads:
             LOG.info("deleting image %s: its snapshot failed", image_id)
             await self._glance.delete(image_id)
         try:
-            await self._ask(Query(self._site, "snapshot_discard", image_id=image_id), DISCARD_TIMEOUT)
+            await self._ask(Query(self._site, QueryName.SNAPSHOT_DISCARD, image_id=image_id), DISCARD_TIMEOUT)
         except (Unavailable, Refused) as error:
             LOG.warning("site=%s may keep what it took for image %s: %s", self._site, image_id, error)
 
@@ -110,7 +111,7 @@ class ImageUploads:
         return image
 
     async def _taken(self, image_id: str) -> SiteImage:
-        reply = await self._ask(Query(self._site, "snapshot_image", image_id=image_id), QUERY_TIMEOUT)
+        reply = await self._ask(Query(self._site, QueryName.SNAPSHOT_IMAGE, image_id=image_id), QUERY_TIMEOUT)
         if not reply.images or reply.images[0].status in FAILED:
             raise Refused(FaultCode.SITE_FAULT, "the site's snapshot failed: it left no image")
         if reply.images[0].status != "active":
@@ -119,7 +120,7 @@ class ImageUploads:
 
     async def _chunk(self, taken: SiteImage, offset: int, length: int) -> bytes:
         await self._pace.wait(length)
-        query = Query(self._site, "image_chunk", image_id=taken.image_id, offset=offset, length=length)
+        query = Query(self._site, QueryName.IMAGE_CHUNK, image_id=taken.image_id, offset=offset, length=length)
         return (await self._ask(query, QUERY_TIMEOUT)).data
 
     async def _ask(self, query: Query, timeout: float) -> Reply:

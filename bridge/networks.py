@@ -19,10 +19,10 @@ from proto import codec, subjects
 from proto.errors import Malformed, Refused, Unavailable
 from proto.jetstream import JetStream
 from proto.messages import Query, Reply
+from proto.queries import QueryName
 
 LOG = logging.getLogger(__name__)
 
-VERB, DROP = "network_sync", "network_drop"
 PAUSE = 2.0  # s between two looks
 SHARE = 10.0  # times as long as a look took is waited at least
 ROUND = 2.0  # s of telling after which to look again
@@ -125,7 +125,7 @@ class Networks:
         found = [network_spec(network, [], []) for network, _ in await self._neutron.networks(network_ids)]
         if not found:
             return
-        reply = await self._ask(Query(site=self._site, verb=DROP, networks=found))
+        reply = await self._ask(Query(site=self._site, verb=QueryName.NETWORK_DROP, networks=found))
         for spec in found:
             if spec.network_id not in reply.undone:
                 await self._addresses.unreserve(spec.network_id, leaving="")
@@ -144,7 +144,7 @@ class Networks:
         things = batch.things
         query = Query(
             site=self._site,
-            verb=VERB,
+            verb=QueryName.NETWORK_SYNC,
             networks=list(things.networks.values()),
             security_groups=list(things.groups.values()),
             ports=list(things.ports.values()),

@@ -19,11 +19,11 @@ from proto import codec, subjects
 from proto.errors import CascadeError, Refused
 from proto.jetstream import JetStream
 from proto.messages import Query, Reply
+from proto.queries import QueryName
 from proto.specs import ServerNames
 
 LOG = logging.getLogger(__name__)
 
-VERB = "names_sync"
 INTERVAL = 3.0  # s between two looks
 SHARE = 5.0  # times as long as a look took is waited at least
 OVERLAP = 5.0  # s that a look reaches back before the one before it: clocks, and Nova's whole seconds
@@ -157,8 +157,8 @@ class Noticed:
             del self._wanted[uuid]
 
     async def _ask(self, portion: list[ServerNames]) -> Reply:
-        query = Query(site=self._site, verb=VERB, servers=portion)
-        data = await self._road.request(subjects.query(self._site, VERB), codec.encode(query), ANSWER)
+        query = Query(site=self._site, verb=QueryName.NAMES_SYNC, servers=portion)
+        data = await self._road.request(subjects.query(self._site, query.verb), codec.encode(query), ANSWER)
         reply = codec.decode(data, Reply)
         if reply.fault is not None:
             raise Refused(reply.fault.code, reply.fault.message)

@@ -58,6 +58,7 @@ from proto.errors import Malformed
 from proto.jetstream import JetStream, Pull
 from proto.messages import Reply, SiteStatus
 from proto.operations import Lane
+from proto.queries import QueryName
 from proto.sealing import PrivateKey, PublicKey
 from proto.spool import Spool
 
@@ -187,7 +188,7 @@ class Site:
             hosts, edges.conductor, edges.nova_api, self.presence, edges.resize_confirm_window
         )
         self._noticed = Noticed(spec.site, hosts, edges.server_watch, edges.road)
-        self._orders = Orders(spec.site, {"flavor_sync": self._sync_flavors})
+        self._orders = Orders(spec.site, {QueryName.FLAVOR_SYNC: self._sync_flavors})
         self._healing = Healing(
             spec.site,
             spec.hosts,

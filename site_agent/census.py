@@ -6,7 +6,6 @@ from proto.messages import CensusEntry, Fault, Query, Reply
 from site_agent.core.servers import Server
 from site_agent.site import Site
 
-VERB = "census"
 _ROOM = codec.MAX_MESSAGE_BYTES - 10_000  # bytes for the entries of one reply
 
 

@@ -12,7 +12,6 @@ from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
 
-VERB = "names_sync"
 AT_ONCE = 8
 
 

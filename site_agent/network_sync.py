@@ -19,8 +19,6 @@ from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
 
-VERB = "network_sync"
-DROP = "network_drop"
 NOT_HERE = "the site does not have it"
 IN_USE = "the site uses it"
 

@@ -7,23 +7,24 @@ from proto import codec, logs, subjects
 from proto.errors import CascadeError, FaultCode, Malformed, Refused
 from proto.jetstream import Subscription
 from proto.messages import Fault, Query, Reply
+from proto.queries import QueryName
 from site_agent import catalogue, census, handlers, image_queries, names, network_sync
 from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
 
 TABLE: Mapping[str, Callable[[Site, Query], Awaitable[Reply]]] = {
-    census.VERB: census.census,
-    network_sync.VERB: network_sync.network_sync,
-    network_sync.DROP: network_sync.network_drop,
-    names.VERB: names.names_sync,
-    "flavor_ensure": catalogue.flavor_ensure,
-    "holdings": catalogue.holdings,
-    "drop": catalogue.drop,
-    "images": image_queries.images,
-    "image_chunk": image_queries.image_chunk,
-    "snapshot_image": image_queries.snapshot_image,
-    "snapshot_discard": image_queries.snapshot_discard,
+    QueryName.CENSUS: census.census,
+    QueryName.NETWORK_SYNC: network_sync.network_sync,
+    QueryName.NETWORK_DROP: network_sync.network_drop,
+    QueryName.NAMES_SYNC: names.names_sync,
+    QueryName.FLAVOR_ENSURE: catalogue.flavor_ensure,
+    QueryName.HOLDINGS: catalogue.holdings,
+    QueryName.DROP: catalogue.drop,
+    QueryName.IMAGES: image_queries.images,
+    QueryName.IMAGE_CHUNK: image_queries.image_chunk,
+    QueryName.SNAPSHOT_IMAGE: image_queries.snapshot_image,
+    QueryName.SNAPSHOT_DISCARD: image_queries.snapshot_discard,
     **{verb.value: handler for verb, handler in handlers.QUERIES.items()},
 }
 

@@ -7,6 +7,7 @@ from proto import codec, subjects
 from proto.errors import FaultCode, Refused, Stale, Unavailable
 from proto.jetstream import JetStream
 from proto.messages import Ask, Reply
+from proto.queries import QueryName
 from proto.specs import ImageSpec
 
 ASK_TIMEOUT = 30.0  # s; more than the bridge ever lets an ask wait for its rate limit
@@ -35,7 +36,12 @@ class Chunks:
         Stale: no boot wants the image any more. CarriedElsewhere. Refused(IMAGE): it cannot be had, with the reason.
         """
         ask = Ask(
-            self._site, "image_chunk", image_id=self._spec.image_id, offset=offset, length=length, agent=self._agent
+            self._site,
+            QueryName.IMAGE_CHUNK,
+            image_id=self._spec.image_id,
+            offset=offset,
+            length=length,
+            agent=self._agent,
         )
         reply = codec.decode(await self._answer(subjects.ask(self._site, ask.verb), codec.encode(ask)), Reply)
         if reply.fault is None:

@@ -10,6 +10,7 @@ from bridge.operator.context import Context
 from proto import codec, subjects
 from proto.errors import Unavailable
 from proto.messages import Query, Reply
+from proto.queries import QueryName
 
 COLUMNS = ("site", "current", "behind", "failed", "collected", "trouble")
 DEADLINE = 180.0  # s
@@ -39,7 +40,7 @@ async def sync(context: Context, site: str | None) -> list[Result]:
 
 async def _sync(context: Context, site: str) -> Result:
     road, store = await context.road(), await context.store()
-    query = Query(site=site, verb="flavor_sync")
+    query = Query(site=site, verb=QueryName.FLAVOR_SYNC)
     trouble, dropped = None, []
     try:
         data = await road.request(subjects.order(site, query.verb), codec.encode(query), timeout=DEADLINE)

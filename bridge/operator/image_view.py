@@ -9,6 +9,7 @@ from bridge.operator.site_view import SiteView, all_sites
 from proto import codec, subjects
 from proto.errors import Malformed, Misconfigured, Unavailable
 from proto.messages import ImageTransfer, Query, Reply, SiteImage, TransferState
+from proto.queries import QueryName
 
 if TYPE_CHECKING:
     from proto.jetstream import JetStream
@@ -31,7 +32,7 @@ async def rows(context: Context) -> list[dict[str, Any]]:
 
 async def _site(road: "JetStream", view: SiteView) -> list[dict[str, Any]]:
     site = view.spec.site
-    query = Query(site=site, verb="images")
+    query = Query(site=site, verb=QueryName.IMAGES)
     try:
         data = await road.request(subjects.query(site, query.verb), codec.encode(query), ANSWER)
         reply = codec.decode(data, Reply)
