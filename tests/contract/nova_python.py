@@ -1,19 +1,18 @@
-"""Runs a script in a Python that has Nova: our own environment never imports it.
+"""The Novas whose objects and signatures ours are compared with.
 
 The newest Nova is the one of the development clouds; Nova 26 (Zed), whose versions we speak, is there once
 ``python3 -m deploy.devcloud install --release zed`` has run, or CASCADE_ZED_PYTHON names a Python that has it.
 """
 
-import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.nova_script import answer_of
+
 REQUIRED = "CASCADE_REQUIRE_SERVICES"  # set in CI: a missing Nova fails instead of skipping
-TIMEOUT = 120  # s
 PRELUDE = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -40,13 +39,4 @@ def ask_nova(which: str, script: str, question: Any = None) -> Any:
         if which == "installed" and os.environ.get(REQUIRED):
             pytest.fail(reason)
         pytest.skip(reason)
-    done = subprocess.run(
-        [python, "-c", PRELUDE + script],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return answer_of(python, PRELUDE + script, question)

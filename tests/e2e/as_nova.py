@@ -1,13 +1,12 @@
 """Code of the cascading Nova itself, run beside its nova-api with the same configuration: what no REST call reaches."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from deploy.demo.stack import Stack
+from tests.nova_script import answer_of
 
-TIMEOUT = 120  # s
 PRELUDE = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -30,13 +29,4 @@ def as_nova(stack: Stack, instance: str, script: str) -> Any:
     """Return what the script gives to ``answer``; it finds ``admin`` (a context), ``instance``, ``api`` and ``rpc``."""
     cloud = json.loads((stack.state / "clouds" / stack.top / "cloud.json").read_text())
     question = {"conf": f"{cloud['etc']['nova']}/nova.conf", "instance": instance}
-    done = subprocess.run(
-        [str(Path(cloud["venv"]) / "bin" / "python"), "-c", PRELUDE + script],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return answer_of(str(Path(cloud["venv"]) / "bin" / "python"), PRELUDE + script, question)
