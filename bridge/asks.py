@@ -1,4 +1,4 @@
-"""What a site's agent asks the bridge: chunks of an image's content, and whether a command is still wanted."""
+"""What a site's agent asks the bridge: the epoch, chunks of an image, and whether a command is still wanted."""
 
 import asyncio
 import time
@@ -22,8 +22,11 @@ HOLDING = 15.0  # s after its last chunk that an agent still carries an image, a
 class Asks:
     """The asks of one owned site."""
 
-    def __init__(self, site: str, glance: Glance, instances: Instances, flights: Flights, pace: Pace) -> None:
+    def __init__(
+        self, site: str, epoch: int, glance: Glance, instances: Instances, flights: Flights, pace: Pace
+    ) -> None:
         self._site = site
+        self._epoch = epoch
         self._glance = glance
         self._instances = instances
         self._flights = flights
@@ -47,6 +50,8 @@ class Asks:
             raise Refused(FaultCode.REJECTED, f"an ask of {ask.site} on the subject of {self._site}")
         if ask.verb == QueryName.IMAGE_CHUNK:
             return Reply(data=await self._chunk(ask))
+        if ask.verb == QueryName.EPOCH:
+            return Reply(epoch=self._epoch)
         if ask.verb == "command_pending":
             return Reply(text="" if planner.withdrawn(self._instances.get(ask.uuid), ask.generation) else "yes")
         raise Refused(FaultCode.UNSUPPORTED, f"nobody here answers {ask.verb}")

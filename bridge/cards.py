@@ -70,10 +70,14 @@ class Cards:
 
     async def unbind(self, rpc: Rpc) -> None:
         """Take the ports of an instance off our host; they stay its own. A port that is gone is fine."""
+        await self.bind(rpc, None)
+
+    async def bind(self, rpc: Rpc, host: str | None) -> None:
+        """Bind the ports of an instance that are bound to our host to another one, or to none."""
         for port in await self._neutron.ports_of(rpc.uuid):
             if port.get("binding:host_id") == rpc.host:
                 with contextlib.suppress(Refused):
-                    await self._neutron.update_port(port["id"], {"binding:host_id": None})
+                    await self._neutron.update_port(port["id"], {"binding:host_id": host})
         self._networks.changed(rpc.uuid, [])
 
     async def release(self, uuid: str) -> None:

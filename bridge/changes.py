@@ -182,7 +182,7 @@ class Changes:
 
     async def _rebuild(self, rpc: Rpc) -> ChangeSpec:
         if rpc.args.get("recreate"):
-            raise Refused(FaultCode.UNSUPPORTED, "evacuation to another site is not supported by this cloud yet")
+            raise Refused(FaultCode.UNSUPPORTED, "an evacuation that an older bridge took: ask for it again")
         instance = unwrap(rpc.args["instance"])
         return ChangeSpec(
             image=translate.image_spec(await self._glance.image(str(rpc.args["image_ref"]))),

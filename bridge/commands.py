@@ -15,6 +15,7 @@ from bridge.instances import Instances
 from bridge.operations import BUG, Operations
 from bridge.owner import Ownership
 from bridge.publisher import Superseded
+from bridge.stages import Stages
 from proto import codec, logs, tracing
 from proto.errors import CascadeError, FaultCode, Malformed, Stale, Unavailable
 from proto.jetstream import Delivery, JetStream, Pull
@@ -48,6 +49,7 @@ class Commands:
         road: JetStream,
         instances: Instances,
         flights: Flights,
+        stages: Stages,
         operations: Operations,
         changes: Changes,
         awaited: AwaitedCalls,
@@ -56,6 +58,7 @@ class Commands:
         self._road = road
         self._instances = instances
         self._flights = flights
+        self._stages = stages
         self._operations = operations
         self._changes = changes
         self._awaited = awaited
@@ -155,7 +158,7 @@ class Commands:
                 raise  # another bridge has the site: nothing is ours to acknowledge any more
             except Stale as error:
                 LOG.info("%s is pointless now: %s", flight.rpc.method, error)
-                await self._operations.settle(flight)
+                await self._stages.settle(flight)
                 return
             except Unavailable as error:
                 LOG.warning("%s waits: %s", flight.rpc.method, error)

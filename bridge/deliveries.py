@@ -21,5 +21,5 @@ async def bury(road: JetStream, site: str, delivery: Delivery, reason: str) -> N
     """Copy a message nobody can carry out to DEAD, then take it out of its stream."""
     LOG.error("site=%s dead letter from %s: %s", site, delivery.subject, reason)
     headers = {subjects.HEADER_DEAD_REASON: reason[:500], subjects.HEADER_DEAD_SUBJECT: delivery.subject}
-    await road.publish(subjects.dead(site), delivery.data, headers=headers)
+    await road.publish(subjects.dead_above(site), delivery.data, headers=headers)
     await delivery.term()

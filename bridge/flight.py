@@ -1,6 +1,7 @@
 """Commands under way: what the tasks of one site tell each other about an instance. In memory only."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -23,6 +24,7 @@ class Flight:
     started: bool = False  # its action event is begun above
     published: bool = False  # by this ownership
     image_id: str | None = None  # that its create may ask the bridge for
+    taken: Callable[[], None] = lambda: None  # called when the site has begun with its command, or refused it
     own: float = 0.0  # s of ours so far: neither waiting for OpenStack nor for the site
     server: ServerState | None = None  # that settled it, for a worker that ends it above
     networks_gone: list[str] = field(default_factory=list)  # ids above that the site has no use for any more

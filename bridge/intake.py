@@ -16,6 +16,7 @@ from bridge.edge.nova_rpc import IncomingRpc
 from proto import codec, failpoints, subjects, tracing
 from proto.jetstream import JetStream
 from proto.messages import Rpc
+from proto.operations import method_of
 from proto.sealing import PublicKey
 from proto.specs import ServerSecrets
 
@@ -81,7 +82,7 @@ def about_instance(incoming: IncomingRpc, now: float) -> Rpc:
     return Rpc(
         rpc_id=incoming.rpc_id,
         host=incoming.host,
-        method=incoming.method,
+        method=method_of(incoming.method, incoming.args),
         uuid=str(incoming.args["instance"]["nova_object.data"]["uuid"]),
         context=_context(incoming),
         args=_without_secrets(dict(incoming.args))[1],

@@ -4,10 +4,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from bridge.core import planner
+from bridge.core.reconciler import ENFORCED
 from bridge.core.records import InstanceRecord, Pending
 from bridge.core.reducer import PLAIN, Reduction, Verdict, reduce
 from bridge.deliveries import acknowledge, bury
@@ -47,7 +49,13 @@ class Observations:
         flights: Flights,
         publisher: Publisher,
         conductor: NovaConductor,
+        hosts: Collection[str],
+        hurry: Callable[[], None] = lambda: None,
+        enforces: bool = False,
     ) -> None:
+        """``hosts``: the site's, above. ``hurry`` has healing look soon: at a server that vanished, and at one that its
+        vendor started or stopped where that is not copied (``enforces``).
+        """
         self._ownership = ownership
         self._site = ownership.site
         self._road = road
@@ -55,6 +63,9 @@ class Observations:
         self._flights = flights
         self._publisher = publisher
         self._conductor = conductor
+        self._hosts = hosts
+        self._hurry = hurry
+        self._enforces = enforces
         self._strangers: set[str] = set()
         self._newest: dict[str, float] = {}  # observed_at of the newest look handled, by instance
         self._failures: Counter[int] = Counter()  # by stream sequence
@@ -129,6 +140,9 @@ class Observations:
         if record.pending is None and seen.observed_at < self._newest.get(seen.uuid, 0.0):
             return  # an older look that came back late: what was seen after it is shown already
         self._newest[seen.uuid] = seen.observed_at
+        under_way = self._flights.get(seen.uuid)
+        if under_way is not None and record.pending is not None and seen.generation >= record.pending.generation:
+            under_way.taken()
         waiting = False
         if record.pending is not None and record.pending.verb in PLAIN and seen.generation == 0:
             flight = self._flights.get(seen.uuid)
@@ -141,6 +155,8 @@ class Observations:
                 return
             case Verdict.NOTED:
                 await self._note(record, reduction.record)
+                if seen.absent and record.pending is None and record.deleted_at is None:
+                    self._hurry()
             case Verdict.COPIED:
                 await self._copy(reduction, seen)
             case Verdict.SUCCEEDED:
@@ -167,6 +183,14 @@ class Observations:
 
     async def _copy(self, reduction: Reduction, seen: Observation) -> None:
         context = request_context(f"req-{seen.uuid}", None, None, is_admin=True)
+        row = await self._conductor.get_instance(context, seen.uuid)
+        if row is None or row["host"] not in self._hosts:
+            LOG.info("not copied: the instance is on %s above", row and row["host"])
+            return  # evacuated: what its former server does is nobody's any more
+        if self._enforces and row["vm_state"] in ENFORCED and reduction.changes["vm_state"] != "error":
+            await self._instances.put(reduction.record)
+            self._hurry()
+            return
         try:
             self._ownership.check()
             row = await self._conductor.save_instance(

@@ -6,7 +6,7 @@ from proto import codec
 from proto.errors import CascadeError, FaultCode, Malformed, Refused
 from proto.messages import Fault, Query, Reply
 
-Order = Callable[[], Awaitable[Reply]]
+Order = Callable[[Query], Awaitable[Reply]]
 
 
 class Orders:
@@ -23,7 +23,7 @@ class Orders:
             order = self._table.get(query.verb)
             if order is None or query.site != self._site:
                 raise Refused(FaultCode.UNSUPPORTED, f"this bridge takes no order {query.verb} for {query.site}")
-            return codec.encode(await order())
+            return codec.encode(await order(query))
         except Refused as error:
             return codec.encode(Reply(fault=Fault(error.code, error.message)))
         except (CascadeError, Malformed) as error:

@@ -4,51 +4,30 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
-from bridge.core import inventory, keys
-from bridge.core.inventory import OURS, Hearing, LastStatus, Liveness
+from bridge import kept_status, shown_life
+from bridge.core import inventory, standing
+from bridge.core.inventory import OURS, Hearing, Liveness
+from bridge.core.records import SiteSpec
 from bridge.heartbeats import Heartbeats
 from bridge.host_presence import Conductor, Edges, HostPresence, Node, NovaApi, Placement
-from proto.codec import to_json
+from bridge.kept_status import KeptStatus
+from bridge.shown_life import ShownLife
 from proto.errors import CascadeError, Stale, Unavailable
-from proto.messages import Capacity, ImageTransfer, SiteHost, SiteStatus
+from proto.messages import Capacity, ImageTransfer, SiteStatus
 
 __all__ = ["Node", "Presence"]
 
 LOG = logging.getLogger(__name__)
 
-ALIVE_TTL = 30  # s the last SiteStatus stays in etcd
-ALIVE_INTERVAL = 5.0  # s at least between two writes of it
 ROUND_INTERVAL = 5.0  # s between two rounds without news
 OFFSET_SAMPLES = 8  # the quickest of the last messages tells the clock offset best
 
 
-class Lease(Protocol):
-    """A lease that lives only by ``refresh``."""
-
-    id: int
-
-    async def refresh(self) -> None:
-        """Prolong it once."""
-        ...
-
-
-class Store(Protocol):
+class Store(kept_status.Store, shown_life.Store, Protocol):
     """What presence needs of etcd."""
-
-    async def grant(self, ttl: int, *, kept: bool = True) -> Lease:
-        """Return a new lease."""
-        ...
-
-    async def put(
-        self, key: str, value: bytes, *, guard: tuple[str, int] | None = None, lease: int | None = None
-    ) -> object:
-        """Write a key that dies with the lease; Stale if guard or lease is gone."""
-        ...
 
 
 class Presence:
@@ -59,29 +38,25 @@ class Presence:
 
     def __init__(
         self,
-        site: str,
-        hosts: Iterable[SiteHost],
+        spec: SiteSpec,
         *,
         conductor: Conductor,
         placement: Placement,
         nova_api: NovaApi,
         store: Store,
         heartbeats: Heartbeats,
-        caps: Mapping[str, int] | None = None,
         guard: tuple[str, int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Nothing is sent yet. ``guard``: owner key and its create revision; ``caps``: what may be offered at most."""
-        self._caps = caps or {}
-        self._site = site
+        """Nothing is sent yet. ``guard``: owner key and its create revision."""
+        self._spec = spec
+        self._site = spec.site
         self._monotonic = monotonic
         self._now = now
-        self._store = store
-        self._guard = guard
         self._news = asyncio.Event()
         edges = Edges(conductor, placement, nova_api, heartbeats, monotonic)
-        self._hosts = {spec.host: HostPresence(site, spec, edges, self._news.set) for spec in hosts}
+        self._hosts = {entry.host: HostPresence(spec.site, entry, edges, self._news.set) for entry in spec.hosts}
         self._heartbeats = heartbeats
         self._hearing = Hearing(last=monotonic())
         self._spoke_at = float("-inf")  # monotonic s of the last status, good or not
@@ -90,8 +65,11 @@ class Presence:
         self._agents: dict[str, float] = {}  # agent -> monotonic s of its last good status
         self._offsets: deque[float] = deque(maxlen=OFFSET_SAMPLES)
         self._held: str | None = None
-        self._lease: Lease | None = None
-        self._saved_at = float("-inf")  # monotonic s
+        self.heard_epoch = 0  # the newest that an agent knows
+        self.returned = asyncio.Event()  # it was silent and speaks again, and nobody compared its census since
+        self._compared = False  # since it was silent last, in this ownership
+        self._life = ShownLife(spec.site, store, guard)
+        self._kept = KeptStatus(spec.site, store, guard, monotonic, now)
         self.uploads: Callable[[], list[ImageTransfer]] = list  # of the site, which only its bridge sees
         self._said: dict[str, str] = {}  # host -> trouble that was logged
 
@@ -103,7 +81,8 @@ class Presence:
     @property
     def liveness(self) -> Liveness | None:
         """Whether the site is online or silent; None while that cannot be told yet."""
-        return inventory.liveness(self._hearing, self._monotonic())
+        live = inventory.liveness(self._hearing, self._monotonic())
+        return Liveness.SILENT if self.given_up else live
 
     @property
     def agents(self) -> frozenset[str]:
@@ -125,9 +104,26 @@ class Presence:
         found = self._hosts.get(host)
         return inventory.capacity_of(self._good, found.spec) if found is not None and self._good is not None else None
 
-    def forced_down(self) -> frozenset[str]:
-        """Return the hosts an operator has forced down: he gives the site up."""
-        return frozenset(name for name, host in self._hosts.items() if host.forced_down)
+    def forced_down(self) -> dict[str, bool]:
+        """Return whether an operator has forced a host down, for each that Nova was asked about: he gives it up."""
+        return {name: host.forced_down for name, host in self._hosts.items() if host.node is not None}
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the site is heard and its agent knows its present life, given up or not."""
+        return inventory.liveness(self._hearing, self._monotonic()) is Liveness.ONLINE
+
+    @property
+    def given_up(self) -> bool:
+        """Whether an operator gave the whole site up: nothing is asked of it, whatever it says."""
+        return all(host in self._spec.given_up for host in self._hosts)
+
+    def compared(self) -> None:
+        """The census of a site that was silent is compared: it may have new servers. Nothing while it is silent."""
+        if self.liveness is not Liveness.SILENT:
+            self._compared = True
+            self.returned.clear()
+            self._news.set()
 
     def hold(self, why: str | None) -> None:
         """Keep new servers away for a reason of the bridge's own (a backlog), until called with None."""
@@ -143,7 +139,9 @@ class Presence:
     async def on_status(self, status: SiteStatus) -> None:
         """Take a SiteStatus; never fails. May be called for several at once, of several agents."""
         now = self._monotonic()
-        self._hearing = inventory.heard(self._hearing, now, status.problem is None)
+        self.heard_epoch = max(self.heard_epoch, status.epoch)
+        current = status.epoch in (0, self._spec.epoch)  # else it does not know yet that it was given up
+        self._hearing = inventory.heard(self._hearing, now, status.problem is None and current)
         self._spoke_at, self._problem = now, status.problem is not None
         if not self._problem:
             self._good = status
@@ -151,9 +149,7 @@ class Presence:
             self._agents[status.agent] = now
         self._offsets.append(status.sent_at - self._now())
         self._news.set()
-        if now - self._saved_at >= ALIVE_INTERVAL:
-            self._saved_at = now
-            await self._save(status)
+        await self._kept.keep(status, self.clock_offset, self.uploads())
 
     async def run(self) -> None:
         """Keep the site's hosts up to date until cancelled; they go on beating after that, until dropped."""
@@ -172,6 +168,9 @@ class Presence:
 
     async def round(self) -> None:
         """Do for each host what is due now; what does not succeed is logged once and tried again in the next round."""
+        if self.liveness is Liveness.SILENT:
+            self._compared = False
+            self.returned.clear()
         for host in self._hosts.values():
             try:
                 if not host.gone:
@@ -179,6 +178,18 @@ class Presence:
                 self._said.pop(host.spec.host, None)
             except CascadeError as error:
                 self._complain(host.spec.host, str(error))
+        await self._tell_life()
+
+    async def _tell_life(self) -> None:
+        reasons = [host.reason for host in self._hosts.values() if host.disabled]
+        state = standing.state(self._spec, self.liveness, self._is_troubled(), reasons)
+        if state is standing.State.RETURNED:
+            self.returned.set()
+        try:
+            if state is not None:
+                await self._life.show(state)
+        except (Stale, Unavailable) as error:
+            LOG.debug("site=%s: its state was not stored: %s", self._site, error)
 
     async def _care(self, host: HostPresence) -> None:
         if host.node is None:
@@ -188,7 +199,7 @@ class Presence:
         await self._switch(host)
         if good is not None and capacity is not None:
             specs = [other.spec for other in self._hosts.values()]
-            await host.show(capacity, inventory.offers(good, specs, self._caps)[host.spec.host])
+            await host.show(capacity, inventory.offers(good, specs, self._spec.caps)[host.spec.host])
         if not host.in_zone:
             await host.join_zone()
             await self._switch(host)
@@ -205,30 +216,20 @@ class Presence:
         """Return why the host must not take new servers now. After a take-over the site has time to be heard."""
         if self._good is None and (host.new or host.reason == inventory.WAITING):
             return inventory.WAITING
-        if live is Liveness.SILENT:
-            speaks = self._monotonic() - self._spoke_at <= inventory.SILENT_AFTER
-            return inventory.TROUBLED if speaks and self._problem else inventory.SILENT
+        if live is Liveness.SILENT and host.spec.host not in self._spec.given_up:
+            return inventory.TROUBLED if self._is_troubled() else inventory.SILENT
+        returned = not self._compared and host.disabled and host.reason in standing.AWAY
+        if returned and live is None and host.spec.host not in self._spec.given_up:
+            return host.reason  # too early to tell
+        if (why := standing.obstacle(self._spec, host.spec.host, live, returned, self.clock_offset)) is not None:
+            return why
         if self._held is not None:
             return self._held
         empty = self._good is not None and inventory.capacity_of(self._good, host.spec) is None
         return inventory.NO_CAPACITY if empty else None
 
-    async def _save(self, status: SiteStatus) -> None:
-        """Store the status under a lease that only statuses prolong, so that it vanishes with the site's silence."""
-        last = LastStatus(
-            **msgspec.structs.asdict(status) | {"transfers": [*status.transfers, *self.uploads()]},
-            received_at=self._now(),
-            clock_offset=self.clock_offset,
-        )
-        try:
-            if self._lease is None:
-                self._lease = await self._store.grant(ALIVE_TTL, kept=False)
-            else:
-                await self._lease.refresh()
-            await self._store.put(keys.alive(self._site), to_json(last), guard=self._guard, lease=self._lease.id)
-        except (Stale, Unavailable) as error:
-            self._lease = None
-            LOG.debug("site=%s: its status was not stored: %s", self._site, error)
+    def _is_troubled(self) -> bool:
+        return self._problem and self._monotonic() - self._spoke_at <= inventory.SILENT_AFTER
 
     def _complain(self, host: str, trouble: str) -> None:
         if self._said.get(host) != trouble:

@@ -43,7 +43,8 @@ class Publisher:
     async def publish(self, flight: Flight, record: InstanceRecord, content: Content, again: bool) -> None:
         """Store the pending command; ``again`` stores it only if no command of the instance is waiting."""
         pending = record.pending
-        assert pending is not None
+        if pending is None:
+            return  # an observation has settled it while its RPC came again: ``outcome`` tells
         self._ownership.check()
         with tracing.span("publish", site=self._site, instance=record.uuid, generation=pending.generation):
             stored = await self._road.publish(
@@ -73,6 +74,7 @@ class Publisher:
             reboot_type=args.get("reboot_type"),
             clean_shutdown=bool(args.get("clean_shutdown", True)),
             image_id=args.get("image_id") if row_of(pending).repeat is Repeat.IMAGE else None,
+            perhaps_done=pending.perhaps_done,
         )
 
     async def withdraw(self, uuid: str) -> None:

@@ -19,6 +19,8 @@ from bridge.changes import Changes
 from bridge.collection import Collection, Times
 from bridge.commands import Commands
 from bridge.core.records import SiteSpec
+from bridge.creation import Creation
+from bridge.dead_letters import DeadLetters
 from bridge.edge.etcd_store import Conflict, EtcdStore, OwnershipLost
 from bridge.edge.glance import Glance
 from bridge.edge.neutron import Neutron
@@ -27,15 +29,19 @@ from bridge.edge.nova_audit import NovaAudit
 from bridge.edge.nova_conductor import NovaConductor
 from bridge.edge.nova_rpc import NovaRpc
 from bridge.edge.placement import Placement
+from bridge.evacuated import Evacuated
+from bridge.evacuation import Evacuation
 from bridge.flavor_watch import FlavorWatch
 from bridge.flavors import SiteFlavors
 from bridge.flight import Flights
-from bridge.healing import Healing
+from bridge.healing_parts import healing_of
 from bridge.heartbeats import Heartbeats
 from bridge.image_upload import ImageUploads
 from bridge.instances import Instances
 from bridge.intake import Intake
 from bridge.interfaces import Interfaces
+from bridge.kept_ports import KeptPorts
+from bridge.lives import Lives
 from bridge.network_info import NetworkInfo
 from bridge.networks import Networks
 from bridge.noticed import Noticed, ServerWatch
@@ -51,16 +57,19 @@ from bridge.removal import Removal
 from bridge.resizing import Resizing
 from bridge.shelving import Shelving
 from bridge.snapshots import Snapshots
+from bridge.stages import Stages
+from bridge.stream_watch import StreamWatch
 from bridge.unshelving import Unshelving
 from bridge.usage_audit import UsageAudit
 from proto import codec, streams, subjects
 from proto.errors import Malformed
 from proto.jetstream import JetStream, Pull
-from proto.messages import Reply, SiteStatus
+from proto.messages import Query, Reply, SiteStatus
 from proto.operations import Lane
 from proto.queries import QueryName
 from proto.sealing import PrivateKey, PublicKey
 from proto.spool import Spool
+from proto.streams import Durable
 
 LOG = logging.getLogger(__name__)
 
@@ -104,14 +113,12 @@ class Site:
             self._notifications = Notifications(edges.conductor, edges.glance, flights, edges.telling)
             edges = dataclasses.replace(edges, conductor=edges.conductor.telling(self._notifications.heard))
         self.presence = Presence(
-            spec.site,
-            spec.hosts,
+            spec,
             conductor=edges.conductor,
             placement=edges.placement,
             nova_api=edges.nova_api,
             store=edges.store,
             heartbeats=edges.heartbeats,
-            caps=spec.caps,
             guard=ownership.guard,
         )
         awaited = AwaitedCalls(spec.site, edges.intake, self.presence, edges.conductor)
@@ -147,7 +154,11 @@ class Site:
         shelving = Shelving(
             spec.site, edges.road, edges.conductor, snapshots, uploads, edges.glance, cards, edges.placement
         )
-        unshelving = Unshelving(edges.conductor, boot, cards, edges.neutron, edges.placement, self.presence, shelving)
+        kept_ports = KeptPorts(edges.conductor, edges.neutron, cards)
+        unshelving = Unshelving(edges.conductor, boot, cards, kept_ports, edges.placement, self.presence, shelving)
+        evacuation = Evacuation(
+            spec.site, edges.road, edges.conductor, boot, cards, kept_ports, edges.placement, self.presence
+        )
         changes = Changes(
             edges.conductor,
             edges.glance,
@@ -158,21 +169,35 @@ class Site:
             edges.key,
             PublicKey(spec.sealing_public_key),
         )
+        self._lives = Lives(spec, ownership, edges.store, self.presence)
+        self._evacuated = Evacuated(hosts, edges.conductor, edges.placement, self.presence)
+        stages = Stages(spec, self._instances, publisher, edges.conductor)
+        creation = Creation(ownership, self._instances, publisher, stages, boot, unshelving, evacuation, removal)
         operations = Operations(
             ownership,
             self._instances,
             publisher,
             edges.conductor,
-            boot,
-            unshelving,
+            stages,
+            creation,
             removal,
             network_info,
             changes,
             awaited,
         )
-        self._commands = Commands(ownership, edges.road, self._instances, flights, operations, changes, awaited)
-        self._observations = Observations(ownership, edges.road, self._instances, flights, publisher, edges.conductor)
-        self._asks = Asks(spec.site, edges.glance, self._instances, flights, pace)
+        self._commands = Commands(ownership, edges.road, self._instances, flights, stages, operations, changes, awaited)
+        self._observations = Observations(
+            ownership,
+            edges.road,
+            self._instances,
+            flights,
+            publisher,
+            edges.conductor,
+            hosts,
+            hurry=lambda: self._healing.hurry(),
+            enforces=spec.drift == "enforce",
+        )
+        self._asks = Asks(spec.site, spec.epoch, edges.glance, self._instances, flights, pace)
         self._flavors = SiteFlavors(ownership, edges.store, edges.road, edges.catalog, self.presence)
         self._collection = Collection(
             spec.site,
@@ -188,19 +213,23 @@ class Site:
             hosts, edges.conductor, edges.nova_api, self.presence, edges.resize_confirm_window
         )
         self._noticed = Noticed(spec.site, hosts, edges.server_watch, edges.road)
-        self._orders = Orders(spec.site, {QueryName.FLAVOR_SYNC: self._sync_flavors})
-        self._healing = Healing(
-            spec.site,
-            spec.hosts,
-            edges.road,
-            self._instances,
-            flights,
-            edges.conductor,
-            edges.placement,
-            self.presence,
-            operations.fail_lost,
-            edges.reclaim_interval,
+        self._healing, orders = healing_of(
+            spec,
+            ownership,
+            store=edges.store,
+            road=edges.road,
+            instances=self._instances,
+            flights=flights,
+            conductor=edges.conductor,
+            placement=edges.placement,
+            presence=self.presence,
+            fail_build=creation.fail_lost,
+            key=edges.key.public(),
+            reclaim_interval=edges.reclaim_interval,
         )
+        dead = DeadLetters(ownership, spec.epoch, hosts, edges.road, self._instances, edges.conductor)
+        orders = {**orders, QueryName.FLAVOR_SYNC: self._sync_flavors, QueryName.DEAD_REPLAY: dead.replay}
+        self._orders = Orders(spec.site, orders)
 
     async def run(self) -> None:
         """Take the site over and work until cancelled; any error ends it, and the owner starts it again."""
@@ -213,8 +242,11 @@ class Site:
                 for name, work in (
                     ("presence", self.presence.run()),
                     ("commands", self._commands.run(intake)),
+                    ("lives", self._lives.run()),
+                    ("evacuated", self._evacuated.run()),
                     ("observations", self._observations.run(events)),
                     ("healing", self._healing.run()),
+                    ("streams", StreamWatch(self._spec.site, self._edges.road, self._durables()).run()),
                     ("networks", self._networks.run()),
                     ("names", self._noticed.run()),
                     ("flavors", self._flavors.run()),
@@ -240,18 +272,24 @@ class Site:
         road, site = self._edges.road, self._spec.site
         for stream in streams.of_site(site):
             await road.ensure_stream(stream)
-        for lane in Lane:
-            await road.ensure_durable(streams.agent_durable(site, lane))
+        await road.ensure_stream(streams.DEAD)
+        for durable in self._durables()[2:]:
+            await road.ensure_durable(durable)
+        if self._spec.given_up:  # what was sent to its former life; what goes on for other hosts is sent again
+            await road.purge(streams.commands(site).name, subjects.commands_of_site(site))
         pulls: list[Pull] = []
-        for durable in (
-            streams.intake_durable(site, self._ownership.revision),
-            streams.events_durable(site, self._ownership.revision),
-        ):
+        for durable in self._durables()[:2]:
             await road.delete_durables(durable.stream, streams.bridge_durable_prefix(site))
             await road.ensure_durable(durable)
             pulls.append(await road.pull(durable))
         LOG.info("site=%s taken over, revision %d", site, self._ownership.revision)
         return pulls[0], pulls[1]
+
+    def _durables(self) -> list[Durable]:
+        """Return what INTAKE and EVENTS are pulled by in this ownership, and what the agents pull by."""
+        site, revision = self._spec.site, self._ownership.revision
+        ours = [streams.intake_durable(site, revision), streams.events_durable(site, revision)]
+        return [*ours, *(streams.agent_durable(site, lane) for lane in Lane)]
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
@@ -273,7 +311,7 @@ class Site:
             audit = NovaAudit(self._edges.conductor.rpc)
             await UsageAudit(hosts, audit, self._notifications, telling.period).run()
 
-    async def _sync_flavors(self) -> Reply:
+    async def _sync_flavors(self, _order: Query) -> Reply:
         """Look above, ask the site for all it lacks, drop what it has too much; the reply tells what was dropped."""
         await self._edges.flavor_watch.look()
         await self._flavors.sync()

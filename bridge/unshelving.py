@@ -6,13 +6,13 @@ from typing import Any
 
 from bridge.boot import Boot, Prepared
 from bridge.cards import Cards
-from bridge.core import shelving, translate
+from bridge.core import shelving
 from bridge.core.disks import disk_specs
-from bridge.edge.neutron import Neutron, Port
 from bridge.edge.nova_conductor import NovaConductor, TaskStateChanged
 from bridge.edge.nova_objects import timestamp, unwrap
 from bridge.edge.placement import Placement
 from bridge.flight import Flight
+from bridge.kept_ports import KeptPorts
 from bridge.presence import Presence
 from bridge.shelving import Shelving
 from proto.errors import FaultCode, Refused, Stale
@@ -33,7 +33,7 @@ class Unshelving:
         conductor: NovaConductor,
         boot: Boot,
         cards: Cards,
-        neutron: Neutron,
+        kept_ports: KeptPorts,
         placement: Placement,
         presence: Presence,
         shelving_: Shelving,
@@ -41,7 +41,7 @@ class Unshelving:
         self._conductor = conductor
         self._boot = boot
         self._cards = cards
-        self._neutron = neutron
+        self._kept_ports = kept_ports
         self._placement = placement
         self._presence = presence
         self._shelving = shelving_
@@ -69,7 +69,7 @@ class Unshelving:
         """Bind the instance's ports to our host and gather what the site needs; Refused if it cannot be met."""
         instance = {**await self._instance(rpc), "availability_zone": _zone(rpc)}
         disks = disk_specs(await self._conductor.block_device_mappings(rpc.context, rpc.uuid))
-        return await self._boot.gather(rpc, instance, _image(rpc), disks, self._ports)
+        return await self._boot.gather(rpc, instance, _image(rpc), disks, self._kept_ports.bound)
 
     async def announce(self, rpc: Rpc, prepared: Prepared) -> None:
         """Show the addresses above."""
@@ -106,16 +106,6 @@ class Unshelving:
         except Stale as error:
             LOG.info("the instance was deleted while its unshelve failed: %s", error)
         await self._conductor.event_finish(rpc.context, rpc.uuid, ROW.event, rpc.host, error=fault.message)
-
-    async def _ports(self, rpc: Rpc, instance: dict[str, Any]) -> list[tuple[Port, str | None]]:
-        """Return the instance's ports with their device tags, bound to our host, in the order shown above."""
-        ports = {port["id"]: port for port in await self._neutron.ports_of(rpc.uuid)}
-        shown = [vif["id"] for vif in translate.network_info(instance) if vif["id"] in ports]
-        cards: list[tuple[Port, str | None]] = []
-        for port_id in [*shown, *(port_id for port_id in ports if port_id not in shown)]:
-            bound = await self._cards.bound(rpc, instance, {"port_id": port_id}, ports[port_id])
-            cards.append((bound, await self._conductor.vif_tag(rpc.context, port_id)))
-        return cards
 
     async def _instance(self, rpc: Rpc) -> dict[str, Any]:
         instance = await self._conductor.get_instance(rpc.context, rpc.uuid, ATTRIBUTES)

@@ -4,6 +4,19 @@ import asyncio
 from collections import deque
 
 
+class Place:
+    """A place somebody has entered a window for; given back once, whoever does it first."""
+
+    def __init__(self, window: "Window") -> None:
+        self._window: Window | None = window
+
+    def leave(self) -> None:
+        """Give it back; may be repeated."""
+        if self._window is not None:
+            self._window.leave()
+            self._window = None
+
+
 class Window:
     """``size`` places; a project with a burst waits behind itself, not in front of the others."""
 

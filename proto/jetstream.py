@@ -33,6 +33,17 @@ CONSUMER_GONE = (404, 409)
 Headers = Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One message as its stream holds it."""
+
+    sequence: int
+    subject: str
+    data: bytes
+    headers: Headers
+    at: float  # UTC epoch s, when it was stored
+
+
 @dataclass(slots=True)
 class Delivery:
     """One message taken from a durable; exactly one of ack, nak, term must follow."""
@@ -203,11 +214,16 @@ class JetStream:
         return bytes(reply.data)
 
     async def subscribe(
-        self, subject: str, handler: Callable[[str, bytes], Awaitable[bytes | None]], replies_to: str = ""
+        self,
+        subject: str,
+        handler: Callable[[str, bytes], Awaitable[bytes | None]],
+        replies_to: str = "",
+        group: str = "",
     ) -> "Subscription":
         """Call ``handler(subject, data)`` for each message, many at once; answer requests with what it returns.
 
         Only an answer to a reply subject that starts with ``replies_to`` is sent: the server lets a client name any.
+        Of those that subscribe in the same ``group`` each message goes to one.
         """
         running: set[asyncio.Task[None]] = set()
 
@@ -227,7 +243,7 @@ class JetStream:
             running.add(task)
             task.add_done_callback(running.discard)
 
-        return Subscription(await self._client.subscribe(subject, cb=start))
+        return Subscription(await self._client.subscribe(subject, queue=group, cb=start))
 
     async def pull(self, durable: Durable) -> Pull:
         """Return a puller of a durable that exists; needs no right to create it."""
@@ -273,6 +289,15 @@ class JetStream:
         with _translated(f"consumer {durable.name}"):
             await self._js.add_consumer(durable.stream, config)
 
+    async def exists(self, durable: Durable) -> bool:
+        """Whether a durable and its stream are there; Unavailable while NATS does not say."""
+        with _translated(f"consumer {durable.name}"):
+            try:
+                await self._js.consumer_info(durable.stream, durable.name)
+            except nats.js.errors.NotFoundError:
+                return False
+            return True
+
     async def delete_durables(self, stream: str, prefix: str) -> None:
         """Delete every durable of a stream whose name starts with ``prefix``; what was in flight comes again."""
         with _translated(f"consumers of {stream}"):
@@ -302,6 +327,27 @@ class JetStream:
             except nats.js.errors.NotFoundError:
                 return 0
             return sum((info.state.subjects or {}).values())
+
+    async def stored(self, stream: str, sequence: int, subject: str | None = None) -> Stored | None:
+        """Return the message of that sequence, or with a ``subject`` filter the first from there on; None = none."""
+        with _translated(f"message {sequence} of {stream}"):
+            try:
+                found = await self._js.get_msg(stream, seq=sequence, subject=subject, next=subject is not None)
+            except nats.js.errors.NotFoundError:
+                return None
+        at = found.time.timestamp() if found.time else 0.0
+        return Stored(found.seq or 0, found.subject or "", found.data or b"", found.headers or {}, at)
+
+    async def delete_stored(self, stream: str, sequence: int) -> bool:
+        """Remove one message for good; False if there is none of that sequence."""
+        with _translated(f"message {sequence} of {stream}"):
+            try:
+                await self._js.delete_msg(stream, sequence)
+            except nats.js.errors.APIError:  # its code depends on whether other messages are there
+                if await self.stored(stream, sequence) is not None:
+                    raise
+                return False
+            return True
 
 
 class Subscription:

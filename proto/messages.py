@@ -39,6 +39,7 @@ class Command(msgspec.Struct, frozen=True):
     clean_shutdown: bool = True  # stop and reboot
     change: ChangeSpec | None = None  # of verbs that need more than the server
     image_id: str | None = None  # above; snapshot only
+    perhaps_done: bool = False  # an earlier command may have asked for the very same: look before acting
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -173,6 +174,8 @@ class SiteStatus(msgspec.Struct, frozen=True):
     problem: str | None = None  # why the site's own APIs do not answer, if so
     transfers: list[ImageTransfer] = msgspec.field(default_factory=list)  # under way, the oldest ones
     degraded: list[str] = msgspec.field(default_factory=list)  # what works in a lesser way, and why
+    breakers: dict[str, str] = msgspec.field(default_factory=dict)  # API of the site that is not asked now -> why
+    epoch: int = 0  # the newest life of the site that the agent knows; 0 = an older agent, which does not say
 
 
 class HoldingKind(StrEnum):
@@ -204,7 +207,7 @@ class Query(msgspec.Struct, frozen=True):
     request_id: str = ""
     length: int | None = None  # console_output: lines from the end; None = all
     console_type: str = ""  # vnc_console: novnc
-    marker: str = ""  # census: continue after this server id; holdings: after this kind/site_id
+    marker: str = ""  # census: continue after this server id; holdings: after kind/site_id; dead_replay: number
     image_id: str = ""  # above: snapshot_image, snapshot_discard; site: image_chunk
     offset: int = 0  # image_chunk: bytes; ``length`` is bytes there too
     flavor: FlavorSpec | None = None  # flavor_ensure
@@ -214,6 +217,12 @@ class Query(msgspec.Struct, frozen=True):
     security_groups: list[SecurityGroupSpec] = msgspec.field(default_factory=list)
     ports: list[PortSpec] = msgspec.field(default_factory=list)
     servers: list[ServerNames] = msgspec.field(default_factory=list)  # names_sync
+    snapshot: str = ""  # census_digest, census_parts: the listing they are about; empty = list anew
+    buckets: list[int] = msgspec.field(default_factory=list)  # census_digest: none = all; census_parts: parts
+    sought: dict[str, str] = msgspec.field(default_factory=dict)  # census_look: instance above -> server, if known
+    server_id: str = ""  # site: server_*; quarantine_*: or the instance above that its tag names
+    dry_run: bool = False  # heal: only say what would be done
+    asked_by: str = ""  # heal_approve, quarantine_*, dead_replay: who, for the log
 
 
 class CensusEntry(msgspec.Struct, frozen=True):
@@ -224,18 +233,34 @@ class CensusEntry(msgspec.Struct, frozen=True):
     server: ServerState
 
 
+class PlannedStep(msgspec.Struct, frozen=True):
+    """One instance that healing has something to do or to say about."""
+
+    uuid: str  # above
+    action: str
+    why: str
+    above: str = ""  # vm_state, task_state and host in words; empty = no row
+    record: str = ""  # in words; empty = none
+    server: str = ""  # the site's, in words; empty = the census lacks it
+    braked: bool = False  # it waits for `cascade heal approve`
+
+
 class Reply(msgspec.Struct, frozen=True):
     """Answer to a Query or an Ask: a fault or what was asked for."""
 
     fault: Fault | None = None
     text: str = ""  # console_output; flavor_ensure: id in the site
     servers: list[CensusEntry] = msgspec.field(default_factory=list)  # census
-    marker: str = ""  # census: ask again with this; empty = complete
+    marker: str = ""  # census: ask again with this; empty = complete; census_parts: how many parts are answered
     data: bytes = b""  # image_chunk
     images: list[SiteImage] = msgspec.field(default_factory=list)  # images: the newest; snapshot_image: none or one
     holdings: list[Holding] = msgspec.field(default_factory=list)  # holdings; drop: those that are gone now
     undone: dict[str, str] = msgspec.field(default_factory=dict)  # network_sync, names_sync: id above -> why not equal
     diagnostics: dict[str, Any] = msgspec.field(default_factory=dict)  # as the site's Nova API shows them
+    epoch: int = 0  # epoch
+    snapshot: str = ""  # census_digest: name of the listing
+    digests: bytes = b""  # census_digest: proto.census; empty = the site is still being listed: ask again
+    steps: list[PlannedStep] = msgspec.field(default_factory=list)  # heal; ask on with the marker until it is empty
 
 
 class Ask(msgspec.Struct, frozen=True):

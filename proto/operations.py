@@ -4,8 +4,10 @@ A row says how the bridge sequences the operation and what Nova's own compute ho
 (Nova 34, compute/manager.py). A method without a row is answered with the fault ``unsupported``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Verb(StrEnum):
@@ -34,6 +36,7 @@ class Verb(StrEnum):
     SHELVE = "shelve"
     SHELVE_OFFLOAD = "shelve_offload"
     UNSHELVE = "unshelve"
+    EVACUATE = "evacuate"
     SOFT_DELETE = "soft_delete"
     RESTORE = "restore"
     CONSOLE_OUTPUT = "console_output"
@@ -85,7 +88,7 @@ class Leaves(StrEnum):
 class Operation:
     """One row. Times in s; task_states as Nova spells them, None = no task."""
 
-    method: str  # Nova RPC method
+    method: str  # Nova RPC method; see method_of
     verb: Verb
     event: str  # the instance action event that Nova records for it
     begun: tuple[str | None, ...]  # task_states nova-api leaves the instance in when it sends the RPC
@@ -159,6 +162,9 @@ def _reading(method: str, verb: Verb) -> Operation:
         repeat=Repeat.READ,
     )
 
+
+EVACUATION = "evacuate_instance"  # method of the row for a rebuild_instance that another host's server comes with
+MAKING = frozenset({Verb.CREATE, Verb.UNSHELVE, Verb.EVACUATE})  # verbs that make a server
 
 SNAPSHOT_TASK_STATES: tuple[str | None, ...] = (
     "image_snapshot_pending",
@@ -269,6 +275,19 @@ OPERATIONS: tuple[Operation, ...] = (
         repeat=Repeat.TAG,
         finish=Finish.WORKER,
     ),
+    Operation(
+        method=EVACUATION,
+        verb=Verb.EVACUATE,
+        event="compute_rebuild_instance",
+        begun=REBUILD_TASK_STATES,
+        ends_from=("rebuild_spawning",),
+        settles_in=("active", "stopped", "paused", "suspended"),
+        refusal_leaves=Leaves.ERROR,
+        deadline=60,
+        expiry=1800,
+        repeat=Repeat.TAG,
+        finish=Finish.WORKER,
+    ),
     _seeking(Verb.RESCUE, "rescuing", "rescued"),
     _seeking(Verb.UNRESCUE, "unrescuing", "active"),
     Operation(
@@ -364,6 +383,12 @@ OPERATIONS: tuple[Operation, ...] = (
 
 BY_METHOD: dict[str, Operation] = {row.method: row for row in OPERATIONS}
 BY_VERB: dict[Verb, Operation] = {row.verb: row for row in OPERATIONS}
+
+
+def method_of(rpc: str, args: Mapping[str, Any]) -> str:
+    """Return the method of the row that an RPC of Nova belongs to: an evacuation comes as a rebuild (``recreate``)."""
+    return EVACUATION if rpc == "rebuild_instance" and args.get("recreate") else rpc
+
 
 # Casts that the bridge ends alone: what Neutron above then has goes to the site as any change there (bridge/networks).
 ADDRESS_CHANGES = frozenset({"add_fixed_ip_to_instance", "remove_fixed_ip_from_instance", "inject_network_info"})

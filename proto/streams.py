@@ -56,7 +56,7 @@ def events(site: str) -> Stream:
     return Stream(f"EVENTS_{number}", (f"{subjects.PREFIX}.evt.{number}.>",))
 
 
-DEAD = Stream("DEAD", (f"{subjects.PREFIX}.dead.>",), work_queue=False, max_bytes=256 * 1024**2)
+DEAD = Stream("DEAD", (subjects.DEAD_FILTER,), work_queue=False, max_bytes=256 * 1024**2)
 
 
 def of_site(site: str) -> tuple[Stream, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from proto.errors import Malformed
 from proto.operations import Lane
+from proto.queries import FOR_ALL_AGENTS
 
 PREFIX = "cascade.v1"
 SHARDS = 20  # streams of each kind; a site's shard never changes
@@ -69,12 +70,25 @@ def event_filter(site: str) -> str:
 
 
 def query(site: str, verb: str) -> str:
-    """Request from the bridge to a site's agent."""
-    return f"{PREFIX}.query.{site}.{verb}"
+    """Request from the bridge to a site's agent: to one of them, or to all where all must hear it."""
+    return f"{PREFIX}.query.{site}.all.{verb}" if verb in FOR_ALL_AGENTS else f"{PREFIX}.query.{site}.{verb}"
+
+
+def queries_of_one_agent(site: str) -> str:
+    """All requests that one agent of a site is to answer; it must not overlap what all are to answer.
+
+    NATS counts a message that comes to a connection twice as two against its right to one reply.
+    """
+    return f"{PREFIX}.query.{site}.*"
+
+
+def queries_of_all_agents(site: str) -> str:
+    """All requests that every agent of a site is to hear."""
+    return f"{PREFIX}.query.{site}.all.*"
 
 
 def query_filter(site: str) -> str:
-    """All requests to a site's agent."""
+    """All requests to a site's agents."""
     return f"{PREFIX}.query.{site}.>"
 
 
@@ -103,9 +117,26 @@ def status(site: str) -> str:
     return f"{PREFIX}.status.{site}"
 
 
+DEAD_FILTER = f"{PREFIX}.dead.>"  # of all sites
+
+
 def dead(site: str) -> str:
-    """Subject of messages nobody could read or carry out."""
+    """Subject of messages that a site's agent could not read or carry out."""
     return f"{PREFIX}.dead.{site}"
+
+
+def dead_above(site: str) -> str:
+    """Subject of those about a site that a bridge could not; no site may publish it, so they are what they say."""
+    return f"{dead(site)}.above"
+
+
+def parse_dead(subject: str) -> tuple[str, bool]:
+    """Return the site of a dead letter and whether a bridge wrote it; Malformed for any other subject."""
+    prefix, _, rest = subject.partition(".dead.")
+    site, _, writer = rest.partition(".")
+    if prefix != PREFIX or not SITE_NAME.fullmatch(site) or writer not in ("", "above"):
+        raise Malformed(f"not a subject of dead letters: {subject!r}")
+    return site, bool(writer)
 
 
 def inbox_prefix(site: str) -> str:
@@ -130,6 +161,11 @@ def parse(subject: str) -> Address:
     if not SITE_NAME.fullmatch(site) or not _TOKEN.fullmatch(uuid):
         raise Malformed(f"not a subject of ours: {subject!r}")
     return Address(site, uuid)
+
+
+def is_token(text: str) -> bool:
+    """Whether a text, such as an instance's uuid that a site tells, may stand in a subject."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def site_permissions(site: str) -> tuple[list[str], list[str]]:

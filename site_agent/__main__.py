@@ -56,13 +56,14 @@ async def run(chosen: settings.Settings) -> None:
             pullers = [group.create_task(executor.pull(lane), name=f"pull {lane}") for lane in Lane]
             others = _watch(group, here, executor, chosen)
             notify("READY=1")
-            LOG.info("ready: site %s, epoch %d", here.name, here.bundle.epoch)
+            LOG.info("ready: site %s, epoch %d", here.name, here.epoch.number)
             await stopping.wait()
             notify("STOPPING=1")
             await end(pullers)
             await executor.stop(chosen.shutdown_grace)
             await end(others)
-        await answers.stop()
+        for subscription in answers:
+            await subscription.stop()
         LOG.info("stopped")
 
 
@@ -73,6 +74,7 @@ def _watch(
     observer = Observer(here, pace, lambda: executor.busy)
     heartbeat = Heartbeat(here, lambda: executor.busy, chosen.status_interval, chosen.capacity_interval)
     return [
+        group.create_task(here.epoch.run(), name="epoch"),
         group.create_task(observer.run(), name="observer"),
         group.create_task(heartbeat.beat(), name="heartbeat"),
         group.create_task(heartbeat.measure(), name="capacity"),
@@ -83,8 +85,9 @@ def _watch(
 async def _connected(chosen: settings.Settings) -> AsyncIterator[site.Site]:
     """The site behind both connections; Misconfigured if either cannot be had."""
     async with connected(chosen) as road:
-        # Each running command needs a thread at most times; the rest is for the observer, queries and image uploads.
-        cloud = await Cloud.connect(chosen.cloud, chosen.request_timeout, threads=2 * chosen.slots + 4)
+        # Each running command needs a thread at most times, and each image that is put into the site one for long.
+        threads = 2 * chosen.slots + chosen.parallel
+        cloud = await Cloud.connect(chosen.cloud, chosen.request_timeout, threads)
         try:
             transfers = Transfers(Spool(chosen.spool_directory), chosen.parallel)
             yield site.make(chosen.bundle, chosen.key, cloud, road, transfers, shared=chosen.shared)

@@ -12,6 +12,7 @@ from proto.jetstream import Delivery, Pull
 from proto.messages import Command, Outcome
 from proto.operations import Lane
 from site_agent import handlers, newer
+from site_agent.core.breaker import NotAsked
 from site_agent.site import Site
 from site_agent.slots import CURRENT, Slot
 
@@ -20,6 +21,7 @@ LOG = logging.getLogger(__name__)
 FETCH_WAIT = 5.0  # s one pull waits for a message
 LOST_PAUSE = 2.0  # s before a durable that cannot be pulled is tried again
 BUG_TRIES = 3
+BOOTS_AFTER = 3.0  # s that deletes, stops and their like come before all else when an API may be asked again
 LONGEST_DELAY = 60.0  # s between two tries of one command
 
 
@@ -52,6 +54,7 @@ class Executor:
 
     async def _pull(self, puller: Pull, lane: Lane) -> None:
         while True:
+            await self._site.epoch.trusted()
             await self._slots[lane].acquire()
             taken: list[Delivery] = []
             try:
@@ -84,7 +87,7 @@ class Executor:
                 command = newer.command(delivery.data)
                 work = logs.Work(self._site.name, command.request_id, command.uuid, command.generation)
                 with logs.about(work):
-                    await self._answer(delivery, command, slot)
+                    await self._answer(delivery, command, slot, lane)
         except Malformed as error:
             LOG.error("not a command, put aside: %s: %s", delivery.subject, error)
             await self._bury(delivery, str(error))
@@ -93,7 +96,7 @@ class Executor:
         finally:
             slot.release()
 
-    async def _answer(self, delivery: Delivery, command: Command, slot: Slot) -> None:
+    async def _answer(self, delivery: Delivery, command: Command, slot: Slot, lane: Lane) -> None:
         """Carry it out and settle the message by what came of it; ARCHITECTURE, section 6."""
         try:
             await self._carry_out(delivery, command, slot)
@@ -105,7 +108,7 @@ class Executor:
         if problem is not None:
             await self._tell(command, problem, delivery.num_delivered)
         if isinstance(problem, Unavailable):
-            await delivery.nak(_delay(problem, delivery.num_delivered))
+            await delivery.nak(_delay(problem, delivery.num_delivered, lane))
         elif isinstance(problem, _Bug):
             await self._bury(delivery, str(problem))
         else:
@@ -134,6 +137,7 @@ class Executor:
         if self._site.memory.occupied(command.uuid):
             slot.release()  # it waits for the one before it, and others need not wait for both
         async with _progress(delivery), self._site.memory.alone(command.uuid):
+            self._site.epoch.check(command)
             if self._site.memory.generations.get(command.uuid, 0) > command.generation:
                 raise Stale(f"generation {self._site.memory.generations[command.uuid]} was carried out")
             repeated = delivery.num_delivered > 1
@@ -146,9 +150,10 @@ class Executor:
             LOG.info("%s done in %.2f s, own=%.0f ms", command.verb, took, own)
 
     async def _handle(self, command: Command, repeated: bool) -> None:
+        unsure = repeated or command.perhaps_done
         for number in range(1, BUG_TRIES + 1):
             try:
-                await handlers.COMMANDS[command.verb](self._site, command, repeated or number > 1)
+                await handlers.COMMANDS[command.verb](self._site, command, unsure or number > 1)
                 return
             except CascadeError:
                 raise
@@ -162,10 +167,6 @@ class Executor:
         bundle, address = self._site.bundle, subjects.parse(delivery.subject)
         if (command.site, command.uuid) != (address.site, address.uuid) or address.site != bundle.site:
             raise Malformed(f"a command for {command.site}/{command.uuid} on {delivery.subject}")
-        if command.epoch < bundle.epoch:
-            raise Stale(f"for epoch {command.epoch} of the site, this is {bundle.epoch}")
-        if command.epoch > bundle.epoch:
-            raise Unavailable(f"for epoch {command.epoch}, but the bundle here is of {bundle.epoch}: renew it", 30.0)
         if command.verb not in handlers.COMMANDS:
             raise Refused(FaultCode.UNSUPPORTED, f"this agent cannot {command.verb}")
 
@@ -204,7 +205,9 @@ async def _progress(delivery: Delivery) -> AsyncIterator[None]:
         task.cancel()
 
 
-def _delay(error: Unavailable, number: int) -> float:
+def _delay(error: Unavailable, number: int, lane: Lane) -> float:
+    if isinstance(error, NotAsked):  # it knows when to come again, however often it was in vain
+        return error.retry_after + (0.0 if lane is Lane.URGENT else BOOTS_AFTER)
     return min(error.retry_after * 2.0 ** min(number - 1, 8), max(LONGEST_DELAY, error.retry_after))
 
 

@@ -64,10 +64,18 @@ class Heartbeat:
             capacity=self._capacity,
             versions=self._versions,
             busy=self._busy(),
-            problem=self._site.problems.summary(),
-            degraded=self._site.problems.degraded(),
+            problem=self._problem(),
+            degraded=[*self._site.problems.degraded(), *self._site.cloud.breakers.slow()],
+            breakers=self._site.cloud.breakers.shown(),
             transfers=self._site.transfers.shown(),
+            epoch=self._site.epoch.number,
         )
+
+    def _problem(self) -> str | None:
+        """Return what keeps the site from its work; Placement only tells how big it is."""
+        breakers = self._site.cloud.breakers.shown()
+        open_ones = [f"{service} API {text}" for service, text in breakers.items() if service != Service.PLACEMENT]
+        return "; ".join([*filter(None, [self._site.problems.summary()]), *open_ones]) or None
 
     async def _read(self) -> dict[str, Capacity]:
         """Return what the hosts have or, where the credentials may not see them, what the project's quota allows."""

@@ -23,6 +23,8 @@ from site_agent.edge.quotas import Quotas
 from site_agent.edge.server_groups import ServerGroups
 from site_agent.edge.servers import Servers
 from site_agent.edge.uses import ServerUses
+from site_agent.epoch import Epoch
+from site_agent.listings import Listings
 from site_agent.memory import Memory
 from site_agent.problems import Problems
 from site_agent.reports import Reports
@@ -51,6 +53,7 @@ class Site:
     hosts: Hosts
     quotas: Quotas
     names: Names
+    epoch: Epoch
     reports: Reports
     memory: Memory
     clock: SiteClock
@@ -59,6 +62,7 @@ class Site:
     problems: Problems = field(default_factory=Problems)
     shelf: Shelf = field(default_factory=lambda: Shelf(SHELF_LIFE))
     stock: Stock = field(default_factory=Stock)
+    listings: Listings = field(default_factory=Listings)
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))  # by id above
 
     @property
@@ -67,7 +71,8 @@ class Site:
         return self.bundle.site
 
     def begin(self, command: Command) -> None:
-        """Raise Expired if the command must not begin any more; call right before the first thing it changes."""
+        """Raise Expired or Stale if the command must not begin any more; call right before the first change."""
+        self.epoch.check(command)
         if command.not_after is not None and time.time() > command.not_after:
             raise Expired(f"{command.verb} came {time.time() - command.not_after:.0f} s after it expired")
 
@@ -103,6 +108,7 @@ def make(
         hosts=Hosts(cloud),
         quotas=Quotas(cloud),
         names=Names(cloud),
+        epoch=Epoch(bundle.site, bundle.epoch, road),
         reports=Reports(bundle.site, road, memory),
         memory=memory,
         clock=SiteClock(cloud.clock_offset, time.time()),

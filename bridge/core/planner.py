@@ -7,10 +7,10 @@ import msgspec
 
 from bridge.core.records import REMEMBERED_RPC_IDS, InstanceRecord, Pending
 from proto.messages import Fault, Rpc, ServerState
-from proto.operations import ADDRESS_CHANGES, BY_METHOD, BY_VERB, Finish, Mode, Operation, Verb
+from proto.operations import ADDRESS_CHANGES, BY_METHOD, BY_VERB, MAKING, Finish, Mode, Operation, Verb
 
 EXTERNAL_EVENT = "external_instance_event"
-LIFE = frozenset({Verb.CREATE, Verb.UNSHELVE, Verb.DELETE, Verb.SHELVE_OFFLOAD})  # verbs that begin or end a life
+LIFE = MAKING | {Verb.DELETE, Verb.SHELVE_OFFLOAD}  # verbs that begin or end a life
 
 
 class Step(Enum):
@@ -40,13 +40,15 @@ def begun(rpc: Rpc, row: Operation, record: InstanceRecord | None, now: float) -
     """Return the record with the command of ``row`` pending: next generation, RPC id remembered."""
     known = record or InstanceRecord(uuid=rpc.uuid)
     began = rpc.received_at if row.mode is Mode.AWAITED else now  # its caller does not wait longer than that
+    perhaps_done = record is None and row.verb not in MAKING  # the site then knows it by what began since it was asked
     pending = Pending(
         generation=_next_generation(known, now),
         verb=row.verb,
         rpc_id=rpc.rpc_id,
         request_id=str(rpc.context.get("request_id") or ""),
-        issued_at=now,
+        issued_at=rpc.received_at if perhaps_done else now,
         not_after=None if row.expiry is None else began + row.expiry,
+        perhaps_done=perhaps_done,
     )
     return msgspec.structs.replace(
         known,
@@ -85,10 +87,17 @@ def ended(record: InstanceRecord, fault: Fault | None, server: ServerState | Non
 
 def settled(record: InstanceRecord) -> InstanceRecord:
     """Return the record with nothing pending: the outcome is recorded above."""
-    if record.pending is None:
+    pending = record.pending
+    if pending is None:
         return record
+    made = pending.verb in MAKING
     return msgspec.structs.replace(
-        record, pending=None, observed_generation=record.pending.generation, attempt=0, trouble=None
+        record,
+        pending=None,
+        observed_generation=pending.generation,
+        attempt=0,
+        trouble=None,
+        created=pending.generation if made else record.created,
     )
 
 
@@ -112,7 +121,7 @@ def withdrawn(record: InstanceRecord | None, generation: int) -> bool:
 
 def adopted(spec_uuid: str, generation: int) -> InstanceRecord:
     """Return the record of a server found in a site whose record was lost; its generation counts on."""
-    return InstanceRecord(uuid=spec_uuid, generation=generation, observed_generation=generation)
+    return InstanceRecord(uuid=spec_uuid, generation=generation, observed_generation=generation, created=generation)
 
 
 def _next_generation(record: InstanceRecord, now: float) -> int:

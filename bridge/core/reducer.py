@@ -11,7 +11,7 @@ from bridge.core.planner import row_of
 from bridge.core.records import InstanceRecord, Pending
 from proto.errors import FaultCode
 from proto.messages import Fault, Observation, Outcome, ServerState
-from proto.operations import Operation, Repeat, Verb
+from proto.operations import MAKING, Operation, Repeat, Verb
 
 POWER_RUNNING = 1  # nova.compute.power_state
 POWER_SHUTDOWN = 4
@@ -89,7 +89,7 @@ def _outcome(noted: InstanceRecord, pending: Pending, seen: Observation) -> Redu
         return _failed(noted, pending, Fault(FaultCode.MISSING, "the server is not in the site any more"), None)
     if server is None or server.task_state is not None:
         return _plain(Verdict.NOTED, _begun(noted, pending, server))
-    if row.verb in (Verb.CREATE, Verb.UNSHELVE):
+    if row.verb in MAKING:
         server = _launched(server)
     if server.vm_state in row.settles_in:
         return Reduction(Verdict.SUCCEEDED, noted, _success(row, server), row.ends_from)
@@ -137,7 +137,8 @@ def _unasked(record: InstanceRecord, noted: InstanceRecord, seen: Observation) -
     shown = vendor.shown(seen.server) if seen.server is not None else None
     if shown is None:
         return _plain(Verdict.NOTED if noted != record else Verdict.IGNORED, noted)
-    if vendor.as_shown(record.vm_state, record.power_state) == (shown.vm_state, shown.power_state):
+    known = vendor.as_shown(record.vm_state, record.power_state) == (shown.vm_state, shown.power_state)
+    if known and record.missing_since is None:
         same = (noted.server_id, noted.vm_state) == (record.server_id, record.vm_state)
         return _plain(Verdict.IGNORED if same else Verdict.NOTED, noted)
     return Reduction(Verdict.COPIED, noted, shown.changes, (None,), shown.fault, vendor.overwritten(record))
@@ -162,6 +163,7 @@ def _noted(record: InstanceRecord, seen: Observation) -> InstanceRecord:
         vm_state=server.vm_state if settled else record.vm_state,
         power_state=server.power_state if settled else record.power_state,
         seen_at=seen.observed_at,
+        missing_since=None if settled else record.missing_since,
     )
 
 

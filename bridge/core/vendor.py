@@ -51,8 +51,9 @@ UNSHOWN = {
     "takes that away, the agent goes by the server's id as long as it runs",
     "resize to another flavor": "the flavor above stays: it is what the tenant asked for",
     "rebuild from another image": "the image above stays",
-    "delete, reclaim": "nothing: absence is no reason to delete. Stop and start are refused (`the server is not in "
-    "the site any more`), a delete ends clean",
+    "delete, reclaim": "absence is no reason to delete: once two censuses lack the server it is ERROR above, `missing "
+    "at site`, or made again (policy `missing`). Until then stop and start are refused (`the server is not in the site "
+    "any more`). A delete ends clean; a server that comes back is shown again",
 }
 
 # vm_states above that a vendor's change overwrites. In any other its tenant has the word (resized, rescued, shelved,
@@ -96,8 +97,11 @@ def as_shown(vm_state: str | None, power_state: int | None) -> tuple[str, int] |
 
 
 def overwritten(record: InstanceRecord) -> tuple[str, ...]:
-    """Return the vm_states above that the next change may overwrite: an ERROR only if it was the site's own."""
-    return tuple(sorted(OVERWRITTEN | ({"error"} if record.vm_state == "error" else set())))
+    """Return the vm_states above that the next change may overwrite: an ERROR only if it was the site's own, or ours
+    for a server that was missing.
+    """
+    theirs = record.vm_state == "error" or record.missing_since is not None
+    return tuple(sorted(OVERWRITTEN | ({"error"} if theirs else set())))
 
 
 def ending(task_state: str | None, server: ServerState) -> Shown | None:

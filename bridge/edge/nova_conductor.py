@@ -229,10 +229,26 @@ class NovaConductor:
         method = "get_unconfirmed_by_dest_compute"
         return unwrap(await self._rpc.of_class(admin_context(), "MigrationList", method, window, host))
 
+    async def evacuations_from(self, host: str) -> list[dict[str, Any]]:
+        """Return the evacuations from a host that are done there where they went, and not ended on this side."""
+        filters = {"source_compute": host, "status": ["done"], "migration_type": "evacuation"}
+        found = await self._rpc.of_class(admin_context(read_deleted="yes"), "MigrationList", "get_by_filters", filters)
+        return unwrap(found)
+
     async def save_migration(self, context: Context, migration_id: int, changes: Mapping[str, Any]) -> None:
         """Write ``changes`` of a migration and nothing else."""
         migration = primitive("Migration", {"id": migration_id, **changes}, changes)
         await self._rpc.of_object(context, migration, "save")
+
+    async def migration_in(self, uuid: str, status: str) -> dict[str, Any] | None:
+        """Return the migration of an instance that has a status; None if it has none."""
+        method = "get_by_instance_and_status"
+        try:
+            return unwrap(await self._rpc.of_class(admin_context(), "Migration", method, uuid, status))
+        except RemoteFailure as error:
+            if error.kind != "MigrationNotFoundByStatus":
+                raise
+            return None
 
     async def drop_migration_context(self, context: Context, uuid: str) -> None:
         """End what routes external events to both hosts of a move; may be repeated."""

@@ -71,6 +71,20 @@ class Placement:
         """Give back all that an instance or migration holds, on every provider; nothing there is success."""
         await self._call("DELETE", f"/allocations/{consumer}", expect=(404,))
 
+    async def remove_allocation(self, consumer: str, provider: str) -> None:
+        """Give back what an instance holds of one provider, and leave it the rest; nothing there is success."""
+        for _ in range(ATTEMPTS):
+            held = (await self._call("GET", f"/allocations/{consumer}")).body
+            if provider not in held["allocations"]:
+                return
+            left = {key: {"resources": value["resources"]} for key, value in held["allocations"].items()}
+            del left[provider]
+            kept = {key: held[key] for key in ("project_id", "user_id", "consumer_generation")}
+            path, body = f"/allocations/{consumer}", {**kept, "allocations": left}
+            if (await self._call("PUT", path, body=body, expect=(409,))).ok:
+                return
+        raise Unavailable(f"allocations of {consumer}: changed by others {ATTEMPTS} times in a row")
+
     async def move_allocations(self, source: str, target: str) -> bool:
         """Give ``target`` what ``source`` holds instead of what it holds itself; False if that was done before."""
         for _ in range(ATTEMPTS):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC writes its own lines to stderr when etcd is away
 
-from bridge.operator import commands
+from bridge.operator import commands, heal_commands
 from bridge.operator.arguments import parser
 from bridge.operator.context import Context
 from proto.errors import CascadeError
@@ -51,8 +51,30 @@ async def _run(args: argparse.Namespace, parsing: argparse.ArgumentParser) -> in
                 return await commands.site_show(args, context)
             case "site set":
                 return await commands.site_set(args, parsing, context)
+            case "site disable":
+                return await commands.site_disable(args, context)
+            case "site enable":
+                return await commands.site_enable(args, context)
             case "site remove":
                 return await commands.site_remove(args, context)
+            case "bridge list":
+                return await commands.bridge_list(args, context)
+            case "dead list":
+                return await commands.dead_list(args, context)
+            case "dead show":
+                return await commands.dead_show(args, context)
+            case "dead replay":
+                return await commands.dead_replay(args, context)
+            case "dead drop":
+                return await commands.dead_drop(args, context)
+            case "heal":
+                return await heal_commands.heal(args, parsing, context)
+            case "quarantine list":
+                return await heal_commands.quarantine_list(args, context)
+            case "quarantine show":
+                return await heal_commands.quarantine_show(args, context)
+            case "quarantine decide":
+                return await heal_commands.quarantine_decide(args, context)
             case "network list":
                 return await commands.network_list(args, context)
             case "image list":

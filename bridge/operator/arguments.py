@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from bridge.core.policies import CHOICES
 from bridge.core.records import CAPS
 from bridge.operator.output import FORMATS
 
@@ -28,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
             required=True, metavar="COMMAND"
         )
     )
+    bridges = commands.add_parser("bridge", help="the processes that share the sites")
+    text = "live bridges, their sites, and how many sites each took, gave to others and lost"
+    _formatted(_leaf(bridges.add_subparsers(required=True, metavar="COMMAND"), "list", "bridge list", text))
     images = commands.add_parser("image", help="the images in the sites")
     text = "images in the sites, and those on their way with percent and rate"
     _formatted(_leaf(images.add_subparsers(required=True, metavar="COMMAND"), "list", "image list", text))
@@ -39,6 +43,12 @@ def parser() -> argparse.ArgumentParser:
     capacity = _leaf(commands, "capacity", "capacity", "what the sites hold, and how many servers of a flavor fit now")
     capacity.add_argument("flavor", nargs="?", metavar="FLAVOR", help="id or name above")
     _formatted(capacity)
+    dead = commands.add_parser("dead", help="messages that nobody could read or carry out")
+    _dead(dead.add_subparsers(required=True, metavar="COMMAND"))
+    heal = _leaf(commands, "heal", "heal", "compare all that is known of a site, and mend what differs now")
+    _heal(heal)
+    quarantine = commands.add_parser("quarantine", help="servers of ours in the sites that nobody above has")
+    _quarantine(quarantine.add_subparsers(required=True, metavar="COMMAND"))
     check = _leaf(commands, "check", "check", "see whether the cascading cloud is set up for Cascade")
     _formatted(check)
     return top
@@ -78,7 +88,19 @@ def _site(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="use a network of the site, by id or name, in the place of the one above with this id; repeat; "
         "`ABOVE=` ends it",
     )  # fmt: skip
+    change.add_argument(
+        "--policy", type=_policy, action="append", metavar="NAME=CHOICE",
+        help="what healing does: " + ", ".join(f"{name}={'|'.join(words)}" for name, words in CHOICES.items())
+        + "; repeat",
+    )  # fmt: skip
     _formatted(change)
+    disable = _leaf(commands, "disable", "site disable", "drain a site: no new servers, everything else goes on")
+    disable.add_argument("site", metavar="NAME")
+    disable.add_argument("--reason", default="", metavar="TEXT", help="shown in Nova and in `site list`")
+    _formatted(disable)
+    enable = _leaf(commands, "enable", "site enable", "end the drain of a site")
+    enable.add_argument("site", metavar="NAME")
+    _formatted(enable)
     remove = _leaf(commands, "remove", "site remove", "give a site up: its hosts vanish above")
     remove.add_argument("site", metavar="NAME")
     remove.add_argument("--forget", action="store_true", help="although instances exist; lists what is left behind")
@@ -91,6 +113,61 @@ def _flavor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         leaf = _leaf(commands, name, f"flavor {name}", text)
         leaf.add_argument("--site", metavar="NAME")
         _formatted(leaf)
+
+
+def _dead(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    listing = _leaf(commands, "list", "dead list", "all dead letters, or those of a site")
+    listing.add_argument("--site", metavar="NAME")
+    _formatted(listing)
+    for name, text in (
+        ("show", "one dead letter; secrets stay sealed"),
+        ("replay", "have it carried out after all, if it still fits"),
+        ("drop", "remove it for good"),
+    ):
+        leaf = _leaf(commands, name, f"dead {name}", text)
+        leaf.add_argument("id", type=_number, metavar="ID")
+        if name == "show":
+            _formatted(leaf)
+
+
+def _heal(leaf: argparse.ArgumentParser) -> None:
+    leaf.usage = "cascade heal [approve] SITE [--dry-run] [-f {table,json,yaml}]"
+    leaf.add_argument("words", nargs="+", metavar="SITE", help="approve: do also what the brake of the last round held")
+    leaf.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    _formatted(leaf)
+
+
+def _quarantine(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    listing = _leaf(commands, "list", "quarantine list", "all servers in quarantine, or those of a site")
+    listing.add_argument("--site", metavar="NAME")
+    _formatted(listing)
+    for name, text in (
+        ("show", "all that is known of one"),
+        ("adopt", "it is the server of its instance above, as it runs"),
+        ("return", "it is its site's own: our tags are taken off"),
+        ("purge", "delete it in its site: the only delete that no tenant asked for"),
+    ):
+        leaf = _leaf(commands, name, f"quarantine {name if name == 'show' else 'decide'}", text)
+        leaf.add_argument("name", metavar="UUID", help="instance above, or server in its site")
+        leaf.add_argument("--site", metavar="NAME")
+        if name == "show":
+            _formatted(leaf)
+        else:
+            leaf.set_defaults(what=name)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) < 2**64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the id of a dead letter: see `cascade dead list`")
+    return int(text)
+
+
+def _policy(text: str) -> tuple[str, str]:
+    name, _, choice = text.partition("=")
+    if choice not in CHOICES.get(name, ()):
+        known = ", ".join(f"{policy}={'|'.join(words)}" for policy, words in CHOICES.items())
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}")
+    return name, choice
 
 
 def _cap(text: str) -> tuple[str, int] | None:

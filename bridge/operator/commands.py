@@ -80,12 +80,34 @@ async def site_set(args: argparse.Namespace, parser: argparse.ArgumentParser, co
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if args.cap is not None:
         given["caps"] = dict(cap for cap in args.cap if cap is not None)
+    given |= dict(args.policy or ())
     if not given and not args.network:
         parser.error("site set: say what to change")
     spec = await setting.change(context, args.site, given, dict(args.network or ()))
     if args.network:
         given["networks"] = spec.networks
     print(record({"name": args.site, **given}, args.format))
+    return 0
+
+
+async def site_disable(args: argparse.Namespace, context: Context) -> int:
+    """Drain a site."""
+    from bridge.operator import site_drain
+
+    spec = await site_drain.disable(context, args.site, args.reason)
+    print(record({"name": spec.site, "draining": spec.draining, "drain_reason": spec.drain_reason}, args.format))
+    return 0
+
+
+async def site_enable(args: argparse.Namespace, context: Context) -> int:
+    """End the drain of a site."""
+    from bridge.operator import site_drain
+
+    spec = await site_drain.enable(context, args.site)
+    print(record({"name": spec.site, "draining": spec.draining}, args.format))
+    if spec.given_up:
+        hosts = ", ".join(sorted(spec.given_up))
+        say(f"{hosts} stays given up until `openstack compute service set --up HOST nova-compute`")
     return 0
 
 
@@ -100,13 +122,58 @@ async def site_remove(args: argparse.Namespace, context: Context) -> int:
         "kept_hosts": sorted(set(report.hosts) - set(report.removed_hosts)),
         "instances_left_above": report.instances,
         "records_dropped": report.records,
+        "servers_left": report.servers,
     }
     print(record(fields, args.format))
     if report.instances:
         say("its hosts are forced down: delete the instances above, then repeat the command")
-    if report.records:
-        say("servers of these records may live on in the site, tagged cascade:<uuid>")
+    if report.servers:
+        say("these servers may live on in the site, each tagged cascade:<uuid>")
     say("stop its agent; the site's NATS credential stays valid until the account revokes it")
+    return 0
+
+
+async def bridge_list(args: argparse.Namespace, context: Context) -> int:
+    """Show the bridges that live."""
+    from bridge.operator import bridge_view
+
+    rows, unserved = await bridge_view.rows(context)
+    print(listing(rows, bridge_view.COLUMNS, args.format))
+    if unserved:
+        say(f"no bridge works for {', '.join(unserved)}")
+    return 0
+
+
+async def dead_list(args: argparse.Namespace, context: Context) -> int:
+    """Show the dead letters."""
+    from bridge.operator import dead_view
+
+    print(listing(await dead_view.rows(context, args.site), dead_view.COLUMNS, args.format))
+    return 0
+
+
+async def dead_show(args: argparse.Namespace, context: Context) -> int:
+    """Show one dead letter."""
+    from bridge.operator import dead_view
+
+    print(record(await dead_view.fields(context, args.id), args.format))
+    return 0
+
+
+async def dead_replay(args: argparse.Namespace, context: Context) -> int:
+    """Have a dead letter carried out after all."""
+    from bridge.operator import dead_replay as replaying
+
+    print(await replaying.replay(context, args.id))
+    return 0
+
+
+async def dead_drop(args: argparse.Namespace, context: Context) -> int:
+    """Remove a dead letter."""
+    from bridge.operator import dead_replay as replaying
+
+    await replaying.drop(context, args.id)
+    print(f"dead letter {args.id} is dropped")
     return 0
 
 

@@ -78,4 +78,4 @@ def _held(site: str, image: SiteImage) -> dict[str, Any]:
 
 def _untold(view: SiteView, why: str) -> dict[str, Any]:
     """A site that does not say what it holds."""
-    return {"site": view.spec.site, "state": view.state, "age_s": view.status_age, "trouble": why}
+    return {"site": view.spec.site, "state": view.state.value, "age_s": view.status_age, "trouble": why}

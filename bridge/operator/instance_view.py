@@ -33,7 +33,7 @@ async def rows(context: Context, site: str | None) -> list[dict[str, Any]]:
     """Return the lines of ``instance list``."""
     store = await context.store()
     found = []
-    for name in await _sites(store, site):
+    for name in await sites_named(store, site):
         stored, _ = await store.list(keys.instances(name))
         found += [_row(name, codec.from_json(one.value, InstanceRecord)) for one in stored]
     return found
@@ -42,7 +42,7 @@ async def rows(context: Context, site: str | None) -> list[dict[str, Any]]:
 async def fields(context: Context, uuid: str) -> dict[str, Any]:
     """Return the whole record of an instance; Misconfigured if no site has one."""
     store = await context.store()
-    for site in await _sites(store, None):
+    for site in await sites_named(store, None):
         stored = await store.get(keys.instance(site, uuid))
         if stored:
             record = codec.from_json(stored.value, InstanceRecord)
@@ -50,7 +50,8 @@ async def fields(context: Context, uuid: str) -> dict[str, Any]:
     raise Misconfigured(f"no site has a record of instance {uuid}")
 
 
-async def _sites(store: "EtcdStore", site: str | None) -> Iterable[str]:
+async def sites_named(store: "EtcdStore", site: str | None) -> Iterable[str]:
+    """Return the name that was given, or all sites; Misconfigured if there is no such site."""
     if site is None:
         stored, _ = await store.list(keys.SITES)
         return sorted(name for one in stored if (name := keys.site_of_spec(one.key)))

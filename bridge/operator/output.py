@@ -49,7 +49,12 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{key}={_cell(inner)}" for key, inner in value.items()) or "-"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_cell(inner) for inner in value) or "-"
-    return str(value)
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Return a text that others may have written, without what a terminal would obey or a table break at."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> str:

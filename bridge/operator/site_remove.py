@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bridge.core import keys
-from bridge.core.records import InstanceRecord, SiteSpec
+from bridge.core.records import InstanceRecord, Quarantined, SiteSpec
 from bridge.operator.above import Above
 from bridge.operator.context import Context
 from proto import codec, streams, subjects
@@ -33,7 +33,8 @@ class Removal:
     hosts: list[str] = field(default_factory=list)
     removed_hosts: list[str] = field(default_factory=list)
     instances: list[str] = field(default_factory=list)  # above, still on the site's hosts
-    records: list[str] = field(default_factory=list)  # dropped, with a server that may live on in the site
+    records: list[str] = field(default_factory=list)  # dropped
+    servers: list[str] = field(default_factory=list)  # of records and in quarantine, which may live on in the site
 
 
 async def remove(context: Context, site: str, forget: bool) -> Removal:
@@ -45,10 +46,11 @@ async def remove(context: Context, site: str, forget: bool) -> Removal:
     report = await _what_exists(store, above, site, spec)
     if spec is None and not report.hosts and not report.records:
         raise Misconfigured(f"there is no site {site}; see `cascade site list`")
-    if (report.instances or report.records) and not forget:
+    if (report.instances or report.records or report.servers) and not forget:
         raise Misconfigured(
-            f"site {site} has {len(report.instances)} instances above and {len(report.records)} records: delete the "
-            f"instances first (`cascade instance list --site {site}`), or leave everything behind with --forget"
+            f"site {site} has {len(report.instances)} instances above, {len(report.records)} records and "
+            f"{len(report.servers)} servers: delete the instances first (`cascade instance list --site {site}`) "
+            f"and empty its quarantine (`cascade quarantine list`), or leave everything behind with --forget"
         )
     await store.delete(keys.spec(site))
     await _until_let_go(store, site)
@@ -69,6 +71,11 @@ async def _what_exists(store: "EtcdStore", above: Above, site: str, spec: SiteSp
         record = codec.from_json(one.value, InstanceRecord)
         if record.deleted_at is None:
             report.records.append(record.uuid)
+        if record.server_id and (record.deleted_at is None or spec is None or spec.given_up):
+            report.servers.append(f"{record.server_id} of {record.uuid}")  # a site given up never heard of its delete
+    for one in (await store.list(keys.quarantine(site)))[0]:
+        entry = codec.from_json(one.value, Quarantined)
+        report.servers.append(f"{entry.server.server_id} of {entry.uuid}, in quarantine")
     return report
 
 

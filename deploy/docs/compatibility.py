@@ -6,7 +6,7 @@ Contract tests hold the names and microversions below against the routes of the 
 from dataclasses import dataclass
 from pathlib import Path
 
-from proto.operations import BY_METHOD, CALL_REFUSALS, Mode
+from proto.operations import BY_METHOD, CALL_REFUSALS, EVACUATION, Mode
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
 BEGIN = "<!-- begin: written by `make docs` from deploy/docs/compatibility.py -->"
@@ -54,7 +54,7 @@ ACTIONS: dict[str, Action] = {
     "confirmResize": Action("confirm_resize"),
     "createBackup": Action("backup_instance", "the image goes up; rotation above"),
     "createImage": Action("snapshot_instance", "the image goes up"),
-    "evacuate": Action("rebuild_instance", "admin; the bridge refuses: a site is not rebuilt elsewhere", refused=True),
+    "evacuate": Action(EVACUATION, "admin; from a site that was given up to another one: docs/operations/site-life.md"),
     "forceDelete": Action("terminate_instance"),
     "injectNetworkInfo": Action("inject_network_info", f"admin; {LATER}", refused=True),
     "lock": Action(None, ABOVE),

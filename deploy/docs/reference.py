@@ -93,6 +93,7 @@ def _subjects() -> str:
         (subjects.ask(SITE, "VERB"), subjects.ask),
         (subjects.status(SITE), subjects.status),
         (subjects.dead(SITE), subjects.dead),
+        (subjects.dead_above(SITE), subjects.dead_above),
     ]
     rows = [(f"`{re.sub(rf'[.]{shard}[.]', '.SHARD.', text)}`", inspect.getdoc(function)) for text, function in shown]
     publish, subscribe = subjects.site_permissions(SITE)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from proto.errors import CascadeError, FaultCode, Refused, Unavailable
+from site_agent.core.breaker import Overloaded
 
 _LONGEST_MESSAGE = 500  # characters
 _MARKUP = re.compile(r"<(head|style).*?</\1>|<[^>]*>", re.DOTALL)  # Glance answers in HTML
 _BUSY = ("task_state", "retry your request", "try again")
+_OVERLOADED = (429, 502, 503, 504)  # they come from what stands before the API, or before its work
 _SITE_WAITS = 30.0  # s between two tries with refused credentials
 
 
@@ -19,6 +21,7 @@ class Answer:
     status: int
     body: Any = None
     date: float | None = None  # the site's clock, epoch s, if it shows it
+    retry_after: float | None = None  # s, as its header of that name asks
 
     @property
     def ok(self) -> bool:
@@ -50,13 +53,27 @@ def problem(answer: Answer, code: FaultCode = FaultCode.REJECTED) -> CascadeErro
     return Refused(code, text)
 
 
+def waiting_time(header: str | None, then: float | None, now: float | None) -> float | None:
+    """Return the s that a Retry-After header asks for (RFC 9110, 10.2.3); None if there is none that can be read.
+
+    ``then``: the header read as a date, epoch s; ``now``: the site's clock.
+    """
+    if header and header.strip().isdecimal():
+        return float(header)
+    return max(0.0, then - now) if then is not None and now is not None else None
+
+
 def refuse_not_now(answer: Answer, what: str) -> None:
     """Raise Unavailable if the answer says nothing of the request itself, only that it cannot be taken now."""
     if answer.status == 401:
         raise Unavailable(f"{what}: the site refuses the agent's credentials: {answer.message}", _SITE_WAITS)
-    for_good = answer.status == 501 or is_full(answer)  # 501: it has no such feature
-    if answer.status == 429 or (answer.status >= 500 and not for_good):
-        raise Unavailable(f"{what}: the site answers {answer.status}: {answer.message}")
+    if answer.status == 501 or is_full(answer):  # 501: it has no such feature
+        return
+    said = f"{what}: the site answers {answer.status}: {answer.message}"
+    if answer.status in _OVERLOADED:
+        raise Overloaded(said, answer.retry_after)
+    if answer.status >= 500:
+        raise Unavailable(said)
 
 
 def is_locked(answer: Answer) -> bool:

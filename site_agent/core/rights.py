@@ -66,7 +66,7 @@ ACTIONS = Right(
                 "os-rescue", "os-unrescue", "os-admin-password", "os-console-output", "os-remote-consoles",
                 "os-instance-actions:list", "os-lock-server:unlock", "os-deferred-delete:force",
                 "os-deferred-delete:restore", "os-shelve:unshelve", "servers:update", "server-metadata:create",
-                "server-metadata:delete",
+                "server-metadata:delete", "os-server-tags:delete",
             )
         ),
     ),

@@ -23,12 +23,16 @@ from openstack.exceptions import ConfigException
 
 from proto import logs, tracing, waits
 from proto.errors import Misconfigured, Unavailable
-from site_agent.core.answers import Answer, refuse_not_now
+from site_agent.breakers import Breakers
+from site_agent.core.answers import Answer, refuse_not_now, waiting_time
+from site_agent.core.breaker import Overloaded
 from site_agent.core.servers import seconds
+from site_agent.slots import CURRENT
 
 LOG = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0  # s
+OTHERS = 12  # requests at the same time of all that is no command: looks, queries, census, snapshots on their way up
 UPLOAD_TIMEOUT = 600.0  # s without a byte moving
 SLOW = 5.0  # s; a slower answer is worth a line at INFO
 OLDEST_NOVA = (2, 52)  # tags in the create call
@@ -51,13 +55,18 @@ _TRANSPORT = (*_CONNECTION, requests.exceptions.RequestException, urllib3.except
 
 
 class Cloud:
-    """One session with a site. Safe for many tasks of one event loop; blocking calls run in a bounded thread pool."""
+    """One session with a site. Safe for many tasks of one event loop; blocking calls run in bounded thread pools.
+
+    Commands have ``threads`` of their own, so that neither a census nor what else is kept equal holds up a boot.
+    """
 
     def __init__(self, session: Any, endpoints: Mapping[Service, str], timeout: float, threads: int) -> None:
         self._session = session
         self._endpoints = endpoints
         self._timeout = (CONNECT_TIMEOUT, timeout)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="cloud")
+        self._commands = ThreadPoolExecutor(threads, thread_name_prefix="command")
+        self._others = ThreadPoolExecutor(OTHERS, thread_name_prefix="other")
+        self.breakers = Breakers()
         self.project_id = str(session.get_project_id())
         self.user_id = str(session.get_user_id())
         self.microversion = ""  # of Nova
@@ -82,7 +91,8 @@ class Cloud:
         region = openstack.config.OpenStackConfig().get_one(cloud=entry)
         session = region.get_session()
         for scheme in ("http://", "https://"):
-            session.session.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=threads))
+            adapter = requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=threads + OTHERS)
+            session.session.mount(scheme, adapter)
         cloud = cls(session, _endpoints(region), timeout, threads)
         cloud.microversion = _nova_version(region)
         access = session.auth.get_access(session)
@@ -106,7 +116,8 @@ class Cloud:
     ) -> Answer:
         """Send one request and return the answer, whatever its status below 500 but 401 and 429.
 
-        Unavailable if there is no answer, or one that says "not now": what was asked may have been done or not.
+        Unavailable if there is no answer, or one that says "not now": what was asked may have been done or not. Its
+        kind NotAsked: nothing was sent, as the API has not answered lately.
         ``microversion``: of this request alone, where the session's is too new or too dear.
         """
         options: dict[str, Any] = {"params": params, "timeout": self._timeout}
@@ -119,41 +130,45 @@ class Cloud:
         """PUT a file to Glance, never more than a block of it in memory; the answer may say that the store is full."""
         options: dict[str, Any] = {"data": content, "timeout": (CONNECT_TIMEOUT, UPLOAD_TIMEOUT), "allow_reauth": False}
         options["headers"] = self._headers(Service.IMAGE, "application/octet-stream")
-        return await self._send(Service.IMAGE, "PUT", path, options)
+        return await self._send(Service.IMAGE, "PUT", path, options, bulk=True)
 
     async def download(self, path: str, offset: int, length: int) -> Answer:
         """GET ``length`` bytes of a file in Glance as the answer's body; Unavailable if it would send all of it."""
         options: dict[str, Any] = {"timeout": self._timeout, "stream": True}
         options["headers"] = self._headers(Service.IMAGE, "application/json")
         options["headers"] |= {"Accept": "application/octet-stream", "Range": f"bytes={offset}-{offset + length - 1}"}
-        return await self._send(Service.IMAGE, "GET", path, options)
+        return await self._send(Service.IMAGE, "GET", path, options, bulk=True)
 
     def close(self) -> None:
         """Take no further request; do not wait for those under way."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._commands, self._others):
+            pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _send(self, service: Service, method: str, path: str, options: dict[str, Any]) -> Answer:
+    async def _send(
+        self, service: Service, method: str, path: str, options: dict[str, Any], bulk: bool = False
+    ) -> Answer:
         if service not in self._endpoints:
             raise Unavailable(f"the site's catalogue names no {service} service", 60.0)
         what = f"{method} {service} {path.partition('?')[0]}"
-        with tracing.span(f"site {method} {service}", path=path):
+        with self.breakers.asking(service, bulk=bulk), tracing.span(f"site {method} {service}", path=path):
             options["headers"].update(tracing.inject())
             begun = time.monotonic()
             answer = await self._in_thread(f"{self._endpoints[service]}{path}", method, options, what)
-        spent = time.monotonic() - begun
-        LOG.log(logging.INFO if spent > SLOW else logging.DEBUG, "%s: %d in %.2f s", what, answer.status, spent)
-        refuse_not_now(answer, what)
-        return answer
+            spent = time.monotonic() - begun
+            LOG.log(logging.INFO if spent > SLOW else logging.DEBUG, "%s: %d in %.2f s", what, answer.status, spent)
+            refuse_not_now(answer, what)
+            return answer
 
     async def _in_thread(self, url: str, method: str, options: dict[str, Any], what: str) -> Answer:
         call = lambda: _call(self._session, url, method, options)  # noqa: E731
         try:
             with waits.waiting():
-                return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+                pool = self._commands if CURRENT.get() else self._others
+                return await asyncio.get_running_loop().run_in_executor(pool, call)
         except errors.Unauthorized as error:
             raise Unavailable(f"the site refuses the agent's credentials: {error}", 30.0) from error
         except (*_TRANSPORT, errors.ClientException) as error:
-            raise Unavailable(f"{what}: {error}") from error
+            raise Overloaded(f"{what}: {error}") from error
 
     def _headers(self, service: Service, content: str, microversion: str | None = None) -> dict[str, str]:
         headers = {"Accept": "application/json", "Content-Type": content}
@@ -170,7 +185,9 @@ def _call(session: Any, url: str, method: str, options: dict[str, Any]) -> Answe
     reply = session.request(url, method, raise_exc=False, log=False, redirect=False, **options)
     if options.get("stream"):
         return _streamed(reply)
-    return Answer(reply.status_code, _decoded(reply.content), _date(reply.headers.get("Date")))
+    date = _date(reply.headers.get("Date"))
+    retry_after = waiting_time(reply.headers.get("Retry-After"), _date(reply.headers.get("Retry-After")), date)
+    return Answer(reply.status_code, _decoded(reply.content), date, retry_after)
 
 
 def _streamed(reply: Any) -> Answer:

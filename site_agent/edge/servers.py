@@ -103,6 +103,12 @@ class Servers:
         if answer.status != 404:
             checked(answer)
 
+    async def untag(self, server_id: str, tag: str) -> None:
+        """Take one tag off a server; one that is not there is fine. Refused(CONFLICT) in some of its states."""
+        answer = await self._cloud.request(Service.COMPUTE, "DELETE", f"/servers/{server_id}/tags/{tag}")
+        if answer.status != 404:
+            checked(answer)
+
     async def act(self, server_id: str, action: Mapping[str, Any]) -> None:
         """Begin an action; Refused(MISSING) if the server is gone, Refused(CONFLICT) if its state forbids it."""
         answer = await self._action(server_id, action)

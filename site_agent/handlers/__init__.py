@@ -42,6 +42,7 @@ COMMANDS: Mapping[Verb, Handler] = {
     Verb.SHELVE: shelve,
     Verb.SHELVE_OFFLOAD: delete,
     Verb.UNSHELVE: create,
+    Verb.EVACUATE: create,
 }
 QUERIES: Mapping[Verb, QueryHandler] = {
     Verb.CONSOLE_OUTPUT: console_output,

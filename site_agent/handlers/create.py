@@ -64,8 +64,8 @@ async def _existing(site: Site, command: Command) -> str:
     staying = [server for server in found if not (server.soft_deleted or server.state.task_state == "deleting")]
     if found and not staying:
         raise Unavailable("the instance's former server is still being deleted here")
-    if command.verb is Verb.UNSHELVE and any(0 < server.generation < command.generation for server in staying):
-        # Its guest is older than the image that is to be unshelved, and would pass for it.
+    if command.verb is not Verb.CREATE and any(0 < server.generation < command.generation for server in staying):
+        # Its guest is older than the image that is to be unshelved, or than the evacuation, and would pass for it.
         raise Refused(FaultCode.CONFLICT, "a server of an earlier life of the instance is still in the site")
     best = min(staying, key=lambda s: (s.state.vm_state == "error", s.created, s.server_id), default=None)
     return best.server_id if best else ""

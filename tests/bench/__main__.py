@@ -12,7 +12,7 @@ from deploy.demo import steps
 from deploy.demo.stack import SITES, TOP, Stack
 from deploy.devcloud.errors import DevcloudError
 from proto.errors import CascadeError
-from tests.bench import boots, many_sites, throughput
+from tests.bench import boots, census, many_sites, throughput
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 Figures = list[tuple[str, str]]
@@ -74,6 +74,8 @@ nova-conductor. CPU is user and system time of the process over all boots of the
 A NATS server that stands alone flushes its disk for every message, so the disk sets that rate; the members of a
 cluster of three need not, as two others have the message before it is acknowledged. The line without a flush shows
 what the bridge itself can do.
+
+{census.section()}
 """
 
 

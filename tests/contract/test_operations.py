@@ -39,7 +39,7 @@ def test_a_handler_is_named_as_its_verb_and_says_how_it_knows_its_earlier_try(ro
     table = handlers.QUERIES if row.mode is Mode.QUERY else handlers.COMMANDS
     handler = table[row.verb]
     shared = {**dict.fromkeys(SOUGHT, "power"), Verb.BACKUP: "snapshot"}
-    shared |= {Verb.SHELVE_OFFLOAD: "delete", Verb.UNSHELVE: "create"}
+    shared |= {Verb.SHELVE_OFFLOAD: "delete", Verb.UNSHELVE: "create", Verb.EVACUATE: "create"}
     assert handler.__name__ == shared.get(row.verb, row.verb)
     assert inspect.iscoroutinefunction(handler)
     text = inspect.getdoc(handler) or ""

@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from proto.errors import CascadeError, Unavailable
+from proto.errors import CascadeError
+from site_agent.breakers import Breakers
 from site_agent.core.answers import Answer, refuse_not_now
+from site_agent.core.breaker import Overloaded
 from site_agent.edge.cloud import Service
 from tests.fakes.cloud_glance import SiteGlance
 from tests.fakes.cloud_neutron import SiteNeutron
 from tests.fakes.cloud_nova import SiteNova
 from tests.fakes.cloud_placement import SitePlacement
 
-LOST = Unavailable("timed out")
+LOST = Overloaded("timed out")
+TIMEOUT = 60.0  # s until a request to a site that hangs is given up
 
 
 @dataclass(slots=True)
@@ -42,6 +45,9 @@ class FakeCloud:
         self.clock_offset = 0.0
         self.closed = False
         self.away: set[Service] = set()
+        self.breakers = Breakers()
+        self.every: Answer | None = None  # what every request is answered
+        self.delay = 0.0  # s until each answer; from TIMEOUT on there is none
         self.calls: list[str] = []
         self.troubles: list[Trouble] = []
         self.is_admin = admin
@@ -74,11 +80,19 @@ class FakeCloud:
         json: Any = None,
         microversion: str | None = None,
     ) -> Answer:
-        """Answer one request."""
+        """Answer one request, unless the breaker keeps it from us."""
+        with self.breakers.asking(service):
+            return await self._answered(service, method, path, params, json)
+
+    async def _answered(
+        self, service: Service, method: str, path: str, params: Mapping[str, Any] | None, json: Any
+    ) -> Answer:
         trouble = self._meet(f"{method} {service} {path}", service)
-        await asyncio.sleep(0)
+        await asyncio.sleep(min(self.delay, TIMEOUT))
         if trouble and not trouble.done:
             return _raised(trouble.happens)
+        if self.delay >= TIMEOUT or self.every:
+            return _raised(self.every or LOST)
         path, _, query = path.partition("?")
         asked = {**dict(pair.split("=") for pair in query.split("&") if pair), **(params or {})}
         answer = self._api(service).answer(method, path, {k: str(v) for k, v in asked.items()}, json)
@@ -107,7 +121,7 @@ class FakeCloud:
     def _meet(self, call: str, service: Service) -> Trouble | None:
         self.calls.append(call)
         if service in self.away:
-            raise Unavailable(f"{call}: connection refused")
+            raise Overloaded(f"{call}: connection refused")
         for trouble in self.troubles:
             if trouble.what in call:
                 trouble.times -= 1

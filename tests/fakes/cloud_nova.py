@@ -282,6 +282,16 @@ def _drop_metadata(nova: SiteNova, server_id: str, key: str, _params: Any, _body
     return Answer(204)
 
 
+def _untag(nova: SiteNova, server_id: str, tag: str, _params: Any, _body: Any) -> Answer:
+    server = nova.servers.get(server_id)
+    if server is None or tag not in server.tags:
+        return NOT_FOUND
+    if server.vm_state not in ("active", "paused", "suspended", "stopped"):
+        return _conflict(f"Cannot 'remove tag' while it is in vm_state {server.vm_state}")
+    server.body["tags"] = [one for one in server.tags if one != tag]
+    return Answer(204)
+
+
 def _force(nova: SiteNova, server: SiteServer) -> None:
     nova.touch(server, task_state="deleting")
     nova._plan(server, nova.step_time, lambda s: _freed(nova, s))
@@ -570,6 +580,7 @@ _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     (r"PUT /servers/([^/]+)", _rename),
     (r"POST /servers/([^/]+)/metadata", _add_metadata),
     (r"DELETE /servers/([^/]+)/metadata/([^/]+)", _drop_metadata),
+    (r"DELETE /servers/([^/]+)/tags/([^/]+)", _untag),
     (r"POST /servers/([^/]+)/action", _action),
     (r"POST /servers/([^/]+)/remote-consoles", _console),
     (r"GET /servers/([^/]+)/diagnostics", _diagnostics),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.edge.nova_conductor import InstanceGone, ServiceGone, TaskStateChanged
-from bridge.edge.nova_objects import DATA
+from bridge.edge.nova_objects import DATA, timestamp
 from proto.errors import Unavailable
 from proto.messages import Fault
 
@@ -44,7 +44,7 @@ class FakeConductor:
             "power_state": 0,
             "info_cache": {"network_info": "[]"},
         }
-        row |= {"flavor": None, "old_flavor": None, "new_flavor": None, "system_metadata": {}}
+        row |= {"image_ref": "img-1", "flavor": None, "old_flavor": None, "new_flavor": None, "system_metadata": {}}
         row |= {"host": None, "node": None, "compute_id": None, "launched_on": None, **fields}
         self.instances[uuid] = row
         return row
@@ -59,7 +59,7 @@ class FakeConductor:
         """Return an instance."""
         self._answer()
         row = self.instances.get(uuid)
-        return dict(row) if row is not None and (not row["deleted"] or read_deleted == "yes") else None
+        return _told(row) if row is not None and (not row["deleted"] or read_deleted == "yes") else None
 
     async def instances_on_host(
         self, host: str, expected_attrs: Sequence[str] = (), include_deleted: bool = False
@@ -67,7 +67,7 @@ class FakeConductor:
         """Return the host's instances, newest first."""
         self._answer()
         rows = [row for row in self.instances.values() if row["host"] == host]
-        return [dict(row) for row in reversed(rows) if include_deleted or not row["deleted"]]
+        return [_told(row) for row in reversed(rows) if include_deleted or not row["deleted"]]
 
     async def save_instance(
         self,
@@ -98,6 +98,24 @@ class FakeConductor:
         """Write ``changes``."""
         self._answer()
         self.migrations[migration_id] |= changes
+
+    async def evacuations_from(self, host: str) -> list[Row]:
+        """Return the evacuations from a host that are done."""
+        self._answer()
+        moves = self.migrations.values()
+        return [
+            {**move, "instance_uuid": move["instance"]}
+            for move in moves
+            if move.get("source_compute") == host and move["status"] == "done"
+        ]
+
+    async def migration_in(self, uuid: str, status: str) -> Row | None:
+        """Return the migration of an instance that has a status."""
+        self._answer()
+        moves = [
+            dict(move) for move in self.migrations.values() if (move["instance"], move["status"]) == (uuid, status)
+        ]
+        return moves[0] if moves else None
 
     async def drop_migration_context(self, context: Row, uuid: str) -> None:
         """End the context of a move."""
@@ -253,6 +271,10 @@ class FakeConductor:
     def _answer(self) -> None:
         if self.away:
             raise Unavailable("nova-conductor does not answer", retry_after=5.0)
+
+
+def _told(row: Row) -> Row:
+    return {**row, "updated_at": timestamp(row["updated_at"])}
 
 
 def wrapped(kind: str, /, **fields: Any) -> Row:

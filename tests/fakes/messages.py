@@ -5,7 +5,19 @@ from typing import Any
 import msgspec
 
 from bridge.core.inventory import LastStatus
-from bridge.core.records import FlavorVersion, InstanceRecord, Owner, Pending, SiteFlavor, SiteSpec
+from bridge.core.records import (
+    Braked,
+    CensusFigures,
+    FlavorVersion,
+    InstanceRecord,
+    LiveBridge,
+    Owner,
+    Pending,
+    Quarantined,
+    SiteFlavor,
+    SiteLife,
+    SiteSpec,
+)
 from proto.errors import FaultCode
 from proto.messages import (
     Ask,
@@ -21,6 +33,7 @@ from proto.messages import (
     ImageTransfer,
     Observation,
     Outcome,
+    PlannedStep,
     Query,
     Reply,
     Rpc,
@@ -126,7 +139,7 @@ UNDONE = {"port-1": "the site does not have it"}
 
 # What crosses the link or waits in a stream.
 WIRE: tuple[msgspec.Struct, ...] = (
-    Command("paris", UUID, 7, 2, Verb.CREATE, T0, T0 + 1800, "req-1", SERVER, "HARD", False, CHANGE, "img-2"),
+    Command("paris", UUID, 7, 2, Verb.CREATE, T0, T0 + 1800, "req-1", SERVER, "HARD", False, CHANGE, "img-2", True),
     Observation("paris", UUID, 7, T0, STATE, True, Outcome.REFUSED, FAULT, 3, ["net-1"]),
     SiteStatus(
         "paris",
@@ -139,6 +152,8 @@ WIRE: tuple[msgspec.Struct, ...] = (
         "nova: 503",
         transfers=[TRANSFER],
         degraded=["flavors are matched, not made"],
+        epoch=3,
+        breakers={"compute": "not asked for 5 s"},
     ),
     Query(
         "paris",
@@ -153,6 +168,12 @@ WIRE: tuple[msgspec.Struct, ...] = (
         flavor=FLAVOR,
         holdings=[HOLDING],
         servers=[ServerNames(UUID, "web-2", "renamed", "web-2", {"role": "web"}, ["tier"])],
+        snapshot="5f3a.1",
+        buckets=[7, 100],
+        sought={UUID: "srv-1"},
+        server_id="srv-1",
+        dry_run=True,
+        asked_by="ann@top",
         **THINGS,
     ),
     Reply(
@@ -165,6 +186,10 @@ WIRE: tuple[msgspec.Struct, ...] = (
         holdings=[HOLDING],
         undone=UNDONE,
         diagnostics={"cpu_details": [{"id": 0, "time": 17_300_000_000}], "state": "running"},
+        snapshot="5f3a.1",
+        digests=bytes(range(8)),
+        steps=[PlannedStep(UUID, "missing", "its server is gone", "active on paris", "settled", "srv-1 active", True)],
+        epoch=3,
     ),
     Ask("paris", "image_chunk", "img-1", 524_288, 4096, UUID, 7, "spool-1"),
     Rpc("rpc-1", "paris", "stop_instance", UUID, {"request_id": "req-3"}, {"clean_shutdown": True}, T0, SEALED, True),
@@ -174,14 +199,43 @@ WIRE: tuple[msgspec.Struct, ...] = (
 STORED: tuple[msgspec.Struct, ...] = (
     Bundle("paris", 2, [HOST], ["tls://nats:4222"], "-----BEGIN NATS USER JWT-----", "c2VhbGluZw==", "-----BEGIN CA"),
     SiteSpec(
-        "paris", [HOST], "cHVibGlj", "UABC", 2, T0, image_rate=20.0, caps={"vcpus": 100}, networks={"net-1": "provider"}
+        "paris",
+        [HOST],
+        "cHVibGlj",
+        "UABC",
+        2,
+        T0,
+        image_rate=20.0,
+        caps={"vcpus": 100},
+        networks={"net-1": "provider"},
+        draining=True,
+        drain_reason="new racks",
+        drained_at=T0,
+        given_up={"paris": T0},
+        missing="rebuild",
+        drift="enforce",
+        orphans="stop",
+        fenced="delete",
     ),
     InstanceRecord(
         uuid=UUID,
         generation=7,
         observed_generation=6,
         rpc_ids=["rpc-0", "rpc-1"],
-        pending=Pending(7, Verb.DELETE, "rpc-1", "req-1", T0, T0 + 60, True, FAULT, True, ended=True, server=STATE),
+        pending=Pending(
+            7,
+            Verb.DELETE,
+            "rpc-1",
+            "req-1",
+            T0,
+            T0 + 60,
+            True,
+            FAULT,
+            True,
+            ended=True,
+            server=STATE,
+            perhaps_done=True,
+        ),
         server_id="srv-1",
         vm_state="active",
         power_state=1,
@@ -190,8 +244,15 @@ STORED: tuple[msgspec.Struct, ...] = (
         attempt=2,
         trouble="busy",
         trace_id="0af7651916cd43dd8448eb211c80319c",
+        created=5,
+        missing_since=T0 + 2,
     ),
+    Quarantined(UUID, STATE, "nobody knows it", T0, 7, InstanceRecord(UUID), True, T0 + 60),
+    Braked(T0, 12, 100),
+    CensusFigures(T0, 1.5, 10_000, 2_048, 3),
+    SiteLife("silent", T0),
     Owner("bridge-1", T0),
+    LiveBridge("bridge-1", T0, 5, 2, 1),
     FlavorVersion(3, "ab" * 32, 4, {"cd" * 32: 2}, FLAVOR, T0),
     SiteFlavor(2, "cascade-42-v2", 3, "agent-1", "disk is 20, wanted 21", 4, T0),
     LastStatus(
@@ -205,6 +266,8 @@ STORED: tuple[msgspec.Struct, ...] = (
         "nova: 503",
         transfers=[TRANSFER],
         degraded=["flavors are matched, not made"],
+        breakers={"compute": "not asked for 5 s"},
+        epoch=3,
         received_at=T0 + 0.5,
         clock_offset=-1.5,
     ),

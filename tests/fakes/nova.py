@@ -50,6 +50,7 @@ class FakeNova:
         self.flavor = dict(FLAVOR)  # of every boot
         self.sent: list[IncomingRpc] = []
         self._numbers = itertools.count(1)
+        self.project = "project-1"  # whose tenants ask
         conductor.rebuild = self._build_again
         conductor.resize = self._resize_at_home
 
@@ -66,9 +67,10 @@ class FakeNova:
     def delete(self, uuid: str) -> None:
         """Delete an instance: by its host, or here if it has none."""
         row = self._row(uuid)
-        if row["host"] is None:
+        if row["host"] is None or self._forced_down(row["host"]):
             self.conductor.change(uuid, deleted=True, vm_state="deleted", task_state=None)
             self.placement.allocations.pop(uuid, None)
+            self.placement.former.pop(uuid, None)
             for port in [port for port in self.neutron.made.values() if port.get("device_id") == uuid]:
                 del self.neutron.made[port["id"]]
             return
@@ -220,6 +222,40 @@ class FakeNova:
         }
         self._cast(host, "unshelve_instance", uuid, zone=host, **arguments)
 
+    def force_down(self, host: str, down: bool) -> None:
+        """Force a compute service down, or no longer: not before its host has ended what was evacuated from it."""
+        left = [move for move in self.conductor.migrations.values() if move.get("source_compute") == host]
+        if not down and any(move["status"] == "done" for move in left):
+            raise Refused(f"done evacuation migration records remain associated with {host}")
+        self.conductor.services[host]["forced_down"] = down
+
+    def evacuate(self, uuid: str, host: str, target_state: str | None = None) -> None:
+        """Evacuate an instance to the host that the scheduler chose."""
+        row = self._row(uuid)
+        if not self._forced_down(row["host"]) or row["vm_state"] not in ("active", "stopped", "error"):
+            raise Refused(f"cannot evacuate while {row['vm_state']} on {row['host']}")
+        number = len(self.conductor.migrations) + 1
+        migration = {"id": number, "uuid": f"migration-{number}"}
+        self.conductor.change(uuid, task_state="rebuilding")
+        where = {"instance": uuid, "status": "accepted", "source_compute": row["host"]}
+        self.conductor.migrations[number] = {**migration, **where}
+        self.placement.former.setdefault(uuid, set()).add(self.placement.allocations[uuid])
+        self.placement.allocations[uuid] = node_uuid(host)
+        arguments = {
+            "image_ref": None,
+            "new_pass": PASSWORD,
+            "injected_files": [],
+            "bdms": None,
+            "recreate": True,
+            "migration": wrapped("Migration", **migration),
+            "request_spec": wrapped("RequestSpec", scheduler_hints={}),
+            "target_state": target_state,
+        }
+        self._cast(host, "rebuild_instance", uuid, zone=host, **arguments)
+
+    def _forced_down(self, host: str) -> bool:
+        return bool(self.conductor.services[host]["forced_down"])
+
     def snapshot(self, uuid: str, image_id: str) -> None:
         """Take a snapshot for an image that Glance has already."""
         self._act(uuid, "snapshot_instance", "image_snapshot_pending", ("active", "stopped"), image_id=image_id)
@@ -260,7 +296,7 @@ class FakeNova:
         return {
             "request_id": f"req-{number}",
             "user_id": "user-1",
-            "project_id": "project-1",
+            "project_id": self.project,
             "is_admin": False,
             "auth_token": TOKEN,
             "service_catalog": catalog,
@@ -326,6 +362,8 @@ class FakeNova:
             keypairs=wrapped("KeyPairList", objects=[]),
             user_data=USER_DATA,
             host=row["host"],
+            node=row["node"],
+            compute_id=row["compute_id"],
             vm_state=row["vm_state"],
             availability_zone=zone or row.get("availability_zone"),
         )

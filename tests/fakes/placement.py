@@ -23,6 +23,7 @@ class FakePlacement:
     def __init__(self, unknown_traits: Collection[str] = ()) -> None:
         self.providers: dict[str, Provider] = {}
         self.allocations: dict[str, str] = {}
+        self.former: dict[str, set[str]] = {}  # consumer -> providers that it was evacuated from
         self.unknown_traits = frozenset(unknown_traits)
         self.away = False
 
@@ -58,6 +59,20 @@ class FakePlacement:
         """Give back all a consumer holds."""
         self._answer()
         self.allocations.pop(consumer, None)
+        self.former.pop(consumer, None)
+
+    async def remove_allocation(self, consumer: str, provider: str) -> None:
+        """Give back what a consumer holds of one provider."""
+        self._answer()
+        former = self.former.get(consumer, set())
+        if self.allocations.get(consumer) != provider:
+            former.discard(provider)
+        elif former:
+            self.allocations[consumer] = former.pop()
+        else:
+            del self.allocations[consumer]
+        if not former:
+            self.former.pop(consumer, None)
 
     async def move_allocations(self, source: str, target: str) -> bool:
         """Give ``target`` what ``source`` holds."""
@@ -70,7 +85,8 @@ class FakePlacement:
     async def consumers(self, uuid: str) -> list[str]:
         """Return who holds something of a provider."""
         self._answer()
-        return [consumer for consumer, provider in self.allocations.items() if provider == uuid]
+        held = [consumer for consumer, provider in self.allocations.items() if provider == uuid]
+        return [*held, *(consumer for consumer, providers in self.former.items() if uuid in providers)]
 
     async def aggregates(self, uuid: str) -> list[str]:
         """Return the aggregates of a provider."""

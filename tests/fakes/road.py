@@ -7,17 +7,18 @@ the connection of one process.
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from proto.errors import Unavailable
-from proto.jetstream import PUBLISH_PATIENCE, PUBLISH_TIMEOUT, Headers
+from proto.jetstream import PUBLISH_PATIENCE, PUBLISH_TIMEOUT, Headers, Stored
 from proto.streams import Durable, Stream
 from tests.fakes.process import Process
 
 DUPLICATE_WINDOW = 120.0  # s
 Handler = Callable[[str, bytes], Awaitable[bytes | None]]
+Receiver = tuple[Process, Handler, str]  # whose reply subjects must begin with the last
 Say = Callable[[str, str, bytes], None]  # what happened, subject, data
 
 
@@ -109,8 +110,9 @@ class Road:
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
         self.cut: set[str] = set()
-        self.subscriptions: dict[int, tuple[Process, str, Handler, str]] = {}
+        self.subscriptions: dict[int, tuple[Process, str, Handler, str, str]] = {}
         self.numbers = itertools.count(1)
+        self.turns = itertools.count()
         self._stored = asyncio.Event()
 
     def link(self, process: Process, say: Say = lambda _what, _subject, _data: None, inbox: str = "_INBOX") -> "Link":
@@ -185,37 +187,54 @@ class Link:
         """Publish without storing."""
         self.process.check()
         if self.connected:
-            for process, handler, _ in self._listeners(subject):
+            for process, handler, _ in self._receivers(subject):
                 process.spawn(_quietly(handler(subject, data)))
 
     async def request(self, subject: str, data: bytes, timeout: float) -> bytes:
-        """Ask the first who listens."""
+        """Ask all who get it; the first answer counts."""
         await self._arrive(f"request {subject}", timeout)
-        listeners = list(self._listeners(subject))
-        if not listeners:
+        receivers = self._receivers(subject)
+        if not receivers:
             raise Unavailable(f"no answer on {subject}: nobody listens")
-        process, handler, replies_to = listeners[0]
 
         async def effect() -> bytes:
-            answer = process.spawn(handler(subject, data))  # type: ignore[arg-type]
-            await asyncio.wait({answer}, timeout=timeout)
-            reply = answer.result() if answer.done() and not answer.cancelled() and not answer.exception() else None
-            if reply is None or process.name in self.road.cut or not f"{self.inbox}.1".startswith(replies_to):
-                raise Unavailable(f"no answer on {subject}")
-            return reply
+            answers = [process.spawn(handler(subject, data)) for process, handler, _ in receivers]  # type: ignore[arg-type]
+            give_up, left = asyncio.get_running_loop().time() + timeout, set(answers)
+            while left and (patience := give_up - asyncio.get_running_loop().time()) > 0:
+                done, left = await asyncio.wait(left, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                for receiver, answer in zip(receivers, answers, strict=True):
+                    if answer in done and (reply := self._heard(receiver, answer)) is not None:
+                        return reply
+            raise Unavailable(f"no answer on {subject}")
 
         return bytes(await self.process.call(f"request {subject}", effect))
 
-    def _listeners(self, subject: str) -> Iterator[tuple[Process, Handler, str]]:
-        for process, pattern, handler, replies_to in list(self.road.subscriptions.values()):
-            if process.alive and process.name not in self.road.cut and matches(pattern, subject):
-                yield process, handler, replies_to
+    def _heard(self, receiver: Receiver, answer: "asyncio.Task[bytes | None]") -> bytes | None:
+        """Return what a receiver has answered, None if nothing of it comes back."""
+        process, _, replies_to = receiver
+        failed = answer.cancelled() or answer.exception() is not None
+        lost = process.name in self.road.cut or not f"{self.inbox}.1".startswith(replies_to)
+        return None if failed or lost else answer.result()
 
-    async def subscribe(self, subject: str, handler: Handler, replies_to: str = "") -> "Subscription":
+    def _receivers(self, subject: str) -> list[Receiver]:
+        """Return who gets a message: all who subscribe by themselves, and one of each group, in turn."""
+        found: list[Receiver] = []
+        groups: dict[str, list[Receiver]] = {}
+        for process, pattern, handler, replies_to, group in list(self.road.subscriptions.values()):
+            if not process.alive or process.name in self.road.cut or not matches(pattern, subject):
+                continue
+            if group:
+                groups.setdefault(group, []).append((process, handler, replies_to))
+            else:
+                found.append((process, handler, replies_to))
+        turn = next(self.road.turns) if groups else 0
+        return found + [members[turn % len(members)] for members in groups.values()]
+
+    async def subscribe(self, subject: str, handler: Handler, replies_to: str = "", group: str = "") -> "Subscription":
         """Call the handler for each message; only requests whose inbox begins with ``replies_to`` are answered."""
         self.process.check()
         number = next(self.road.numbers)
-        self.road.subscriptions[number] = (self.process, subject, handler, replies_to)
+        self.road.subscriptions[number] = (self.process, subject, handler, replies_to, group)
         return Subscription(self.road, number)
 
     async def pull(self, durable: Durable) -> "Pull":
@@ -232,6 +251,11 @@ class Link:
         """Make the durable exist."""
         await self._arrive(f"consumer {durable.name}", PUBLISH_TIMEOUT)
         self.road.queues[durable.stream].add(durable)
+
+    async def exists(self, durable: Durable) -> bool:
+        """Whether a durable is there."""
+        await self._arrive(f"look at {durable.name}", PUBLISH_TIMEOUT)
+        return durable.stream in self.road.queues and durable.name in self.road.queues[durable.stream].consumers
 
     async def delete_durables(self, stream: str, prefix: str) -> None:
         """Delete the durables of a prefix: what they had given out comes again from any new one."""
@@ -257,6 +281,27 @@ class Link:
         await self._arrive(f"count {subject}", PUBLISH_TIMEOUT)
         queue = self.road.queues.get(stream)
         return sum(matches(subject, m.subject) for m in queue.messages.values()) if queue else 0
+
+    async def stored(self, stream: str, sequence: int, subject: str | None = None) -> Stored | None:
+        """Return the message of that sequence, or with ``subject`` the first from there on."""
+        await self._arrive(f"message {sequence} of {stream}", PUBLISH_TIMEOUT)
+        queue = self.road.queues.get(stream)
+        found = [m for m in queue.messages.values() if m.number >= sequence] if queue else []
+        found = [m for m in found if (matches(subject, m.subject) if subject else m.number == sequence)]
+        return Stored(found[0].number, found[0].subject, found[0].data, found[0].headers, 0.0) if found else None
+
+    async def delete_stored(self, stream: str, sequence: int) -> bool:
+        """Remove one message; False if there is none."""
+        await self._arrive(f"message {sequence} of {stream}", PUBLISH_TIMEOUT)
+
+        async def effect() -> bool:
+            queue = self.road.queues.get(stream)
+            known = queue is not None and sequence in queue.messages
+            if queue is not None:
+                queue.remove(sequence)
+            return known
+
+        return bool(await self.process.call(f"delete message {sequence} of {stream}", effect))
 
     async def _arrive(self, what: str, patience: float) -> None:
         """Wait for the connection; Unavailable after ``patience`` s without."""

@@ -16,7 +16,7 @@ from oslo_config import cfg
 
 from bridge.core import keys
 from bridge.core.inventory import LastStatus
-from bridge.core.records import InstanceRecord, Owner, Pending, SiteSpec
+from bridge.core.records import InstanceRecord, LiveBridge, Owner, Pending, Quarantined, SiteLife, SiteSpec
 from bridge.edge.cloud_session import Answer
 from bridge.edge.etcd_store import EtcdStore
 from bridge.operator import site_remove, site_wait
@@ -27,7 +27,7 @@ from deploy.nats.files import make_sealing_key
 from proto import codec, streams, subjects
 from proto.errors import Misconfigured
 from proto.jetstream import JetStream
-from proto.messages import Bundle, Capacity, SiteHost
+from proto.messages import Bundle, Capacity, ServerState, SiteHost
 from proto.operations import Lane, Verb
 from proto.sealing import PrivateKey
 from tests.servers.etcd import etcd_server
@@ -93,6 +93,12 @@ class Cascade:
                 await store.put(key, codec.to_json(message))
 
         self.etcd(work)
+
+    def spec(self, site: str) -> SiteSpec:
+        """Return what is stored of a site's enrolment."""
+        stored = self.etcd(lambda store: store.get(keys.spec(site)))
+        assert stored is not None
+        return codec.from_json(stored.value, SiteSpec)
 
 
 @pytest.fixture
@@ -331,6 +337,7 @@ def test_sites_are_listed_with_what_is_known_of_them(cascade: Cascade) -> None:
         alive=(site, a_status(site, a=a_capacity(3), b=a_capacity(4))),
         record1=(site, InstanceRecord("i1")),
         record2=(site, InstanceRecord("i2")),
+        life=(site, SiteLife("online", time.time() - 60)),
     )
 
     async def two_commands(road: JetStream) -> None:
@@ -346,7 +353,9 @@ def test_sites_are_listed_with_what_is_known_of_them(cascade: Cascade) -> None:
         "availability_zones": [f"az-{site}"],
         "owner": "b1",
         "state": "online",
+        "state_age_s": pytest.approx(60, abs=2),
         "status_age_s": pytest.approx(7, abs=2),
+        "clock_offset_s": pytest.approx(first["clock_offset_s"]),
         "vcpus_used": 7,
         "vcpus": 32,
         "records": 2,
@@ -368,6 +377,45 @@ def test_a_site_without_a_recent_word_is_silent(cascade: Cascade) -> None:
     cascade.run("site", "add", site, "--availability-zone", "az")
     cascade.put(owner=(site, Owner("b1", time.time())))
     assert cascade.json("site", "show", site)["state"] == "silent"
+    cascade.put(life=(site, SiteLife("silent", time.time() - 90)))
+    assert 90 <= cascade.json("site", "show", site)["state_age_s"] <= 95
+
+
+def test_a_site_is_drained_and_shown_so_until_that_ends(cascade: Cascade) -> None:
+    site = unique_site()
+    cascade.run("site", "add", site, "--availability-zone", "az")
+    cascade.put(owner=(site, Owner("b1", time.time())), alive=(site, a_status(site)))
+    assert cascade.json("site", "disable", site, "--reason", "racks")["drain_reason"] == "racks"
+    began = cascade.spec(site).drained_at
+    cascade.run("site", "disable", site, "--reason", "new racks")
+    assert cascade.spec(site).drained_at == began and cascade.spec(site).drain_reason == "new racks"
+    shown = cascade.json("site", "show", site)
+    assert (shown["state"], shown["drain_reason"]) == ("draining", "new racks") and shown["state_age_s"] <= 5
+    assert cascade.json("site", "enable", site)["draining"] is False
+    assert cascade.json("site", "show", site)["state"] == "online"
+    for command in ("disable", "enable"):
+        cascade.run("site", command, "nowhere", code=1)
+        assert cascade.errors == "cascade: there is no site nowhere; see `cascade site list`\n"
+
+
+def test_bridges_are_listed_with_their_sites(cascade: Cascade) -> None:
+    one, two = unique_site(), unique_site()
+    for site in (one, two):
+        cascade.run("site", "add", site, "--availability-zone", "az-1")
+
+    async def own(store: EtcdStore) -> int:
+        lease = await store.grant(60)
+        said = codec.to_json(LiveBridge("bridge-7", time.time() - 9, taken=3, given=2, lost=1))
+        await store.put(keys.bridge(f"{lease.id:x}"), said, lease=lease.id)
+        await store.put(keys.owner(one), codec.to_json(Owner("bridge-7", time.time())), lease=lease.id)
+        return lease.id
+
+    lease = cascade.etcd(own)
+    (row,) = [row for row in cascade.json("bridge", "list") if row["name"] == "bridge-7"]
+    assert row["lease"] == f"{lease:x}" and 8 <= row["up_s"] <= 60
+    assert (row["sites"], row["site_names"], row["taken"], row["given"], row["lost"]) == (1, [one], 3, 2, 1)
+    unserved = cascade.errors.strip().rpartition(" for ")[2].split(", ")
+    assert two in unserved and one not in unserved
 
 
 def test_records_are_shown_as_they_are(cascade: Cascade) -> None:
@@ -433,12 +481,20 @@ def test_a_site_with_instances_is_removed_only_to_be_forgotten(cascade: Cascade,
     cascade.run("site", "add", site, "--availability-zone", "az")
     nova.add_host(site, "az")
     nova.servers[site] = ["i1", "i2"]
-    cascade.put(record1=(site, InstanceRecord("i1")), record2=(site, InstanceRecord("i2")))
+    server = ServerState("srv-9", "active", None, 1, "ACTIVE")
+    cascade.put(
+        record1=(site, InstanceRecord("i1", server_id="srv-1")),
+        record2=(site, InstanceRecord("i2")),
+        record3=(site, InstanceRecord("i3", server_id="srv-3", deleted_at=1.0)),
+    )
+    kept = codec.to_json(Quarantined("i9", server, "nobody knows it", 1.0))
+    cascade.etcd(lambda store: store.put(keys.quarantined(site, "srv-9"), kept))
     cascade.run("site", "remove", site, code=1)
-    assert "has 2 instances above and 2 records" in cascade.errors and "--forget" in cascade.errors
+    assert "has 2 instances above, 2 records and 2 servers" in cascade.errors and "--forget" in cascade.errors
     assert cascade.etcd(lambda store: store.get(keys.spec(site)))
     fields = cascade.json("site", "remove", site, "--forget")
     assert fields["instances_left_above"] == fields["records_dropped"] == ["i1", "i2"]
+    assert fields["servers_left"] == ["srv-1 of i1", "srv-9 of i9, in quarantine"]
     assert fields["kept_hosts"] == [site] and nova.services[site]["forced_down"] is True
     assert cascade.etcd(lambda store: store.list(keys.SITES))[0] == []
     nova.servers.clear()

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bridge import owner, ownership
+from bridge import owned_site, owner, ownership
 from bridge.core import keys
-from bridge.core.records import SiteSpec
+from bridge.core.records import LiveBridge, SiteSpec
 from bridge.edge.etcd_store import EtcdStore, OwnershipLost
 from bridge.owner import Ownership, share_sites
 from deploy.embedded.servers import EtcdServer
@@ -25,7 +25,10 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Times small enough for tests; the relations between them stay."""
     monkeypatch.setattr(owner, "TTL", 3)
     monkeypatch.setattr(ownership, "SAFETY", 1.0)
-    monkeypatch.setattr(owner, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(owner, "LOOK", 0.1)
+    monkeypatch.setattr(owner, "TAKEN_WITHIN", 0.5)
+    monkeypatch.setattr(owner, "JOIN_SETTLES", 0.3)
+    monkeypatch.setattr(owned_site, "FIRST_PAUSE", 0.05)
     yield
 
 
@@ -106,6 +109,44 @@ async def test_two_bridges_share_and_the_one_that_stays_takes_over_at_once(
         await until(lambda: two.running.keys() == sites)
         assert time.monotonic() - began < 1
         assert two.beating == sites and one.beating == theirs
+
+
+async def test_sites_are_spread_evenly_and_a_join_moves_only_what_must_move(
+    etcd_server: EtcdServer, etcd_store: EtcdStore
+) -> None:
+    sites = {f"s{number}" for number in range(12)}
+    for site in sites:
+        await etcd_store.put(keys.spec(site), codec.to_json(spec(site)))
+    async with bridge(etcd_server, "one") as one:
+        await until(lambda: one.running.keys() == sites)
+        async with bridge(etcd_server, "two") as two:
+            await until(lambda: len(two.running) == 6)
+            async with bridge(etcd_server, "three") as three:
+                await until(lambda: len(three.running) == 4)
+                await asyncio.sleep(1)
+                assert [len(each.running) for each in (one, two, three)] == [4, 4, 4]
+                assert not one.running.keys() & two.running.keys() | two.running.keys() & three.running.keys()
+                assert len(one.starts) + len(two.starts) + len(three.starts) == 12 + 6 + 4
+                assert one.beating >= one.running.keys() and one.beating.isdisjoint(three.running)
+                (announced, _) = await etcd_store.list(keys.BRIDGES)
+                said = [codec.from_json(stored.value, LiveBridge) for stored in announced]
+                assert sum(each.given for each in said) == 10 and sum(each.taken for each in said) == 22
+            await until(lambda: len(one.running) == len(two.running) == 6)
+            assert one.running.keys() | two.running.keys() == sites
+
+
+async def test_a_site_that_a_bridge_with_less_lets_lie_is_anybodys(
+    etcd_server: EtcdServer, etcd_store: EtcdStore
+) -> None:
+    lease = await etcd_store.grant(60)
+    await etcd_store.put(keys.bridge(f"{lease.id:x}"), codec.to_json(LiveBridge("asleep", 1.0)), lease=lease.id)
+    async with bridge(etcd_server, "one") as one:
+        for site in ("a", "b"):
+            await etcd_store.put(keys.spec(site), codec.to_json(spec(site)))
+        await until(lambda: one.running.keys() == {"a", "b"})
+        await asyncio.sleep(1)
+        assert sorted(one.starts) == ["a", "b"]  # and nothing is given to the one that slept
+    await lease.revoke()
 
 
 async def test_a_site_is_run_when_added_again_when_changed_and_stopped_when_removed(
@@ -208,6 +249,7 @@ async def test_a_bridge_that_dies_loses_its_sites_within_the_ttl(
         async with bridge(etcd_server, "one") as one:
             assert two.store is not None
             await two.store._leases.close()  # no keep-alive any more, as after kill -9
+            two.store.grant = lambda _ttl: asyncio.Event().wait()  # type: ignore[assignment,method-assign]
             began = time.monotonic()
             await until(lambda: "paris" in one.running)
             assert time.monotonic() - began < owner.TTL + 2

@@ -17,7 +17,9 @@ from proto import codec, streams, subjects
 from proto.jetstream import JetStream
 from proto.messages import Ask, Bundle, Command, Observation, Query, Reply, SiteHost, SiteStatus
 from proto.operations import BY_VERB, Lane, Verb
+from proto.queries import QueryName
 from proto.sealing import PrivateKey
+from proto.specs import ServerNames
 from proto.transfer import Transfers
 from site_agent import queries, site
 from site_agent.executor import Executor, end
@@ -107,6 +109,8 @@ class Stage:
 
     async def _answer(self, _subject: str, data: bytes) -> bytes:
         ask = codec.decode(data, Ask)
+        if ask.verb == QueryName.EPOCH:
+            return codec.encode(Reply(epoch=1))
         return codec.encode(Reply(data=CONTENT[ask.offset : ask.offset + ask.length]))
 
     async def _note(self, _subject: str, data: bytes) -> None:
@@ -122,7 +126,7 @@ class Stage:
         observer = Observer(here, Pace(0.1, 0.3, 4.0, 600.0), lambda: executor.busy)
         heartbeat = Heartbeat(here, lambda: executor.busy, 0.5, 60.0)
         works: list[Coroutine[None, None, None]] = [executor.pull(lane) for lane in Lane]
-        works += [observer.run(), heartbeat.beat(), heartbeat.measure()]
+        works += [here.epoch.run(), observer.run(), heartbeat.beat(), heartbeat.measure()]
         await queries.serve(here)
         tasks = [asyncio.create_task(work) for work in works]
         try:
@@ -270,3 +274,17 @@ def test_a_wrong_start_is_one_line_and_exit_code_1(
     assert code == 1
     assert words in said.splitlines()[-1]
     assert "Traceback" not in said
+
+
+async def test_two_agents_answer_a_query_once_and_both_hear_of_names(nats_server: NatsServer) -> None:
+    async with staged(nats_server) as stage, stage.agent(), stage.agent():
+        await stage.send(Verb.CREATE, 1, "u1", server=server_spec())
+        await stage.until("u1", is_active)
+        assert len(stage.cloud.nova.alive()) == 1
+        for _ in range(5):
+            assert "console of" in (await stage.query(Verb.CONSOLE_OUTPUT, "u1")).text
+        assert stage.cloud.count("POST compute /servers/") == 5
+        named = Query(stage.name, QueryName.NAMES_SYNC, servers=[ServerNames("u1", "called-so", None, None, {})])
+        await stage.road.request(subjects.query(stage.name, named.verb), codec.encode(named), 10)
+        (server,) = stage.cloud.nova.alive()
+        assert server.body["name"] == "called-so"

@@ -23,8 +23,16 @@ def check_settled(world: World) -> None:
 
 
 def _doubled(world: World) -> Iterator[str]:
-    counts = Counter(identity.uuid_of(server.tags) for _, server in world.servers())
+    counts = Counter(
+        uuid for site, server in world.servers() if _its_own(world, uuid := identity.uuid_of(server.tags), site)
+    )
     yield from (f"{uuid} has {number} servers" for uuid, number in counts.items() if uuid and number > 1)
+
+
+def _its_own(world: World, uuid: str, site: str) -> bool:
+    """Whether the top calls a server of this site the instance's: not where it was evacuated from."""
+    host = world.above.conductor.instances.get(uuid, {}).get("host")
+    return uuid not in world.asked.evacuated or host in [entry.host for entry in world.sites[site].bundle.hosts]
 
 
 def _lost(world: World) -> Iterator[str]:
@@ -41,7 +49,7 @@ def _deleted_unasked(world: World) -> Iterator[str]:
     for uuid, row in world.above.conductor.instances.items():
         if row["deleted"] and uuid not in world.asked.deleted:
             yield f"{uuid} was deleted above, and nobody asked for it"
-    asked = world.asked.deleted | world.asked.shelved
+    asked = world.asked.deleted | world.asked.shelved | world.asked.evacuated
     for site in world.sites.values():
         for server in site.cloud.nova.servers.values():
             uuid = identity.uuid_of(server.body["tags"])
@@ -62,7 +70,7 @@ def _unfinished(world: World) -> Iterator[str]:
 
 def _disagreeing(world: World) -> Iterator[str]:
     for uuid, row in world.above.conductor.instances.items():
-        below = [server.vm_state for _, server in world.servers(uuid)]
+        below = [server.vm_state for site, server in world.servers(uuid) if _its_own(world, uuid, site)]
         if row["deleted"]:
             continue
         if row["vm_state"] in ("active", "stopped", "resized", "rescued") and below != [row["vm_state"]]:

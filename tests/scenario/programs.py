@@ -143,6 +143,7 @@ async def agent(bundle: Bundle, cloud: Any, road: JetStream, disk: Disk) -> None
     async with asyncio.TaskGroup() as tasks:
         for lane in Lane:
             tasks.create_task(executor.pull(lane))
+        tasks.create_task(here.epoch.run())
         tasks.create_task(Observer(here, PACE, lambda: executor.busy).run())
         tasks.create_task(heartbeat.beat())
         tasks.create_task(heartbeat.measure())

@@ -5,18 +5,28 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
+from bridge.__main__ import site_of
+from bridge.core import keys
+from bridge.core.records import CensusFigures, SiteSpec
+from bridge.edge.nova_rpc import IncomingRpc
+from bridge.intake import split
 from bridge.notifications import Telling
 from proto import codec, streams, subjects
 from proto.errors import Unavailable
-from proto.messages import Command
+from proto.messages import Command, Query, Reply
 from proto.operations import Lane, Verb
+from proto.queries import QueryName
 from site_agent.core import identity
 from site_agent.core.answers import Answer
 from tests.fakes.cloud_nova import SiteServer
 from tests.fakes.notifications import FakeSender
 from tests.fakes.nova import Refused
+from tests.fakes.process import Process
 from tests.scenario import telling
-from tests.scenario.world import World
+from tests.scenario.healing_steps import HEALING
+from tests.scenario.world import BRIDGE_KEY, World
 
 UNTIL_ONLINE = 20.0  # virtual s
 SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -97,6 +107,34 @@ def _unshelve(world: World, name: str, host: str) -> None:
         world.nova.unshelve(world.uuid(name), host)
     except Refused as error:
         world.teller.say("api", f"409: {error}")
+
+
+def _force(world: World, host: str, how: str) -> None:
+    try:
+        world.nova.force_down(host, how == "down")
+    except Refused as error:
+        world.teller.say("api", f"400: {error}")
+
+
+def _drain(world: World, how: str, site: str, reason: str | None) -> None:
+    """`cascade site disable` and `enable`."""
+    key = keys.spec(site)
+    spec = codec.from_json(world.etcd.keys[key].value, SiteSpec)
+    draining = how == "drain"
+    spec = msgspec.structs.replace(spec, draining=draining, drain_reason=(reason or "") if draining else "")
+    world.etcd.write(key, codec.to_json(spec), 0)
+
+
+def _disable(world: World, host: str, reason: str) -> None:
+    world.above.conductor.services[host] |= {"disabled": True, "disabled_reason": reason}
+
+
+def _evacuate(world: World, name: str, host: str, stopped: str | None) -> None:
+    try:
+        world.nova.evacuate(world.uuid(name), host, "stopped" if stopped else None)
+        world.asked.evacuated.add(world.uuid(name))
+    except Refused as error:
+        world.teller.say("api", f"400: {error}")
 
 
 def _fail_resizes(world: World, site: str) -> None:
@@ -222,6 +260,38 @@ def _store(world: World, subject: str, data: bytes) -> None:
     world.road.notify()
 
 
+def _put_aside(world: World, what: str, name: str) -> None:
+    """Ask for something above, whose RPC no bridge could use."""
+    caught: list[IncomingRpc] = []
+    rabbit: Any = world.nova.rabbit
+    cast, rabbit.cast = rabbit.cast, caught.append
+    try:
+        _ask(world, what, name)
+    finally:
+        rabbit.cast = cast
+    for rpc in (rpc for incoming in caught for rpc in split(incoming, BRIDGE_KEY.public(), world.clock.time())):
+        subject = subjects.dead_above(site_of(rpc.host))
+        former = subjects.intake(site_of(rpc.host), rpc.uuid)
+        headers = {subjects.HEADER_DEAD_REASON: "of a newer release", subjects.HEADER_DEAD_SUBJECT: former}
+        world.road.queue_of(subject).store(subject, codec.encode(rpc), headers, None, world.clock.seconds)
+
+
+async def _replay(world: World, number: str, site: str) -> None:
+    """`cascade dead replay`."""
+    operator = world.road.link(Process("operator"))
+    query = Query(site, QueryName.DEAD_REPLAY, marker=number, asked_by="operator")
+    data = await operator.request(subjects.order(site, query.verb), codec.encode(query), 60)
+    reply = codec.decode(data, Reply)
+    world.teller.say("cli", reply.fault.message if reply.fault else re.sub(r"dead-\S+", "...", reply.text))
+
+
+def _show_census(world: World) -> None:
+    for site in world.sites:
+        figures = codec.from_json(world.etcd.keys[keys.census(site)].value, CensusFigures)
+        parts = "in agreement" if figures.parts == 0 else f"{figures.parts} parts differed"
+        world.teller.say(site, f"census of {figures.servers} servers: {parts}")
+
+
 def _away(world: World, what: str, state: str) -> None:
     outside = {"etcd": world.etcd, "nova": world.above.conductor, "neutron": world.above.neutron}
     outside[what].away = state == "away"  # type: ignore[attr-defined]
@@ -293,6 +363,10 @@ STEPS: list[tuple[str, Step]] = [
     (rf"({'|'.join(ASKED)}) (i\d+)", _ask),
     (r"unshelve (i\d+) on (\w+)", _unshelve),
     (r"resize (i\d+) on (\w+)", _resize_on),
+    (r"force (\S+) (down|up)", _force),
+    (r"(drain|undrain) (\w+)(?:: (.+))?", _drain),
+    (r"an operator disables (\w+): (.+)", _disable),
+    (r"evacuate (i\d+) to (\w+)(, stopped)?", _evacuate),
     (r"redeliver (i\d+) (\w+)", _redeliver),
     (r"(crash|freeze) (bridge\d?|agent\d? \w+) (before|after) (.+)", _arm),
     (r"kill (bridge\d?|agent\d? \w+)", _kill),
@@ -319,6 +393,10 @@ STEPS: list[tuple[str, Step]] = [
     (r"somebody repeats (\w+) of (\w+) (i\d+):(\d+)", _late_command),
     (r"(etcd|nova|neutron) is (away|back)", _away),
     (r"all streams of (\w+) are lost", _purge),
+    (rf"nobody can use the RPC of ({'|'.join(ASKED)}) (i\d+)", _put_aside),
+    (r"replay dead letter (\d+) of (\w+)", _replay),
+    (r"show census", _show_census),
+    *HEALING,
     (r"show", _show),
 ]
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from bridge.core import keys
-from bridge.core.records import InstanceRecord, SiteFlavor
+from bridge.core.records import InstanceRecord, SiteFlavor, SiteSpec
 from proto import codec, subjects
 from proto.errors import Malformed
 from proto.messages import Command, Observation, Outcome, Rpc
@@ -66,7 +66,7 @@ class Teller:
         elif kind == "cmd":
             self.say("cmd", f"{_command(data)}{'' if what == 'stored' else f' {what}'}")
         elif kind == "dead":
-            self.say("dead", f"from {subject.split('.')[-1]}, {len(data)} bytes")
+            self.say("dead", f"from {subject.split('.')[3]}, {len(data)} bytes")
         else:
             self.say(kind, f"{what} {subject}")
 
@@ -74,6 +74,9 @@ class Teller:
         """A key was written or deleted."""
         if method == "put" and args[0].endswith("/owner"):
             self.say("etcd", f"{args[0].split('/')[-2]} is owned by {process.name}")
+        if method == "put" and keys.site_of_spec(args[0]):
+            spec = codec.from_json(args[1], SiteSpec)
+            self.say("etcd", f"{spec.site} epoch {spec.epoch}, given up: {', '.join(spec.given_up) or 'nothing'}")
         if method in ("put", "delete") and args[0].startswith(keys.HELD) and "/flavors/" in args[0]:
             self.say("etcd", _site_flavor(method, args))
         if method not in ("put", "delete") or "/instances/" not in args[0]:

@@ -49,6 +49,7 @@ class Asked:
     built: list[str] = field(default_factory=list)
     deleted: set[str] = field(default_factory=set)
     shelved: set[str] = field(default_factory=set)
+    evacuated: set[str] = field(default_factory=set)
 
 
 class World:
@@ -65,6 +66,7 @@ class World:
         self.sites: dict[str, Cascaded] = {}
         self.bridges: dict[str, Process] = {}
         self.asked = Asked()
+        self.backups: dict[str, Any] = {}  # by what they are of
         self._pause = pause
 
     # -- sites and programs --------------------------------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
-from bridge.core import inventory
+from bridge.core import inventory, keys
+from bridge.core.records import SiteLife, SiteSpec
 from bridge.edge.nova_conductor import ServiceGone
 from bridge.heartbeats import Heartbeats
 from bridge.presence import Presence
+from proto.codec import from_json
 from proto.errors import FaultCode, Refused, Unavailable
 from proto.messages import Capacity, SiteHost, SiteStatus
 from tests.fakes.placement import FakePlacement
@@ -137,6 +140,11 @@ class Store:
         self.leases.append(Lease(len(self.leases) + 1))
         return self.leases[-1]
 
+    async def get(self, key: str) -> Any:
+        if self.away:
+            raise Unavailable("etcd is away")
+        return SimpleNamespace(value=self.values[key][0]) if key in self.values else None
+
     async def put(
         self, key: str, value: bytes, *, guard: tuple[str, int] | None = None, lease: int | None = None
     ) -> object:
@@ -156,29 +164,32 @@ class World:
         self.store = Store()
         self.spec = spec or SiteHost(HOST, "paris")
         self.heartbeats = Heartbeats(self.nova, monotonic=self.clock.monotonic, now=self.clock.now)
-        self.caps: dict[str, int] = {}
+        self.site = SiteSpec("paris", [self.spec], "", "")
         self.presence = self.owner()
 
     def owner(self) -> Presence:
         return Presence(
-            "paris",
-            [self.spec],
+            self.site,
             conductor=self.nova,
             placement=self.placement,
             nova_api=self.nova,
             store=self.store,
             heartbeats=self.heartbeats,
-            caps=self.caps,
             monotonic=self.clock.monotonic,
             now=self.clock.now,
         )
 
     async def hear(
-        self, seconds: float = 5.0, capacity: Capacity | None = CAPACITY, problem: str | None = None, ahead: float = 0.0
+        self,
+        seconds: float = 5.0,
+        capacity: Capacity | None = CAPACITY,
+        problem: str | None = None,
+        ahead: float = 0.0,
+        epoch: int = 0,
     ) -> None:
         self.clock.seconds += seconds
         zones = {"": capacity} if capacity else {}
-        status = SiteStatus("paris", "a", self.clock.now() + ahead, 0.0, zones, {}, 0, problem)
+        status = SiteStatus("paris", "a", self.clock.now() + ahead, 0.0, zones, {}, 0, problem, epoch=epoch)
         await self.presence.on_status(status)
         await self.presence.round()
 
@@ -195,6 +206,11 @@ class World:
         await self.presence.round()
         await self.hear()
         await self.hear()
+
+    @property
+    def life(self) -> str:
+        """The state that is told of the site."""
+        return from_json(self.store.values[keys.life("paris")][0], SiteLife).state
 
     @property
     def service(self) -> dict[str, Any]:

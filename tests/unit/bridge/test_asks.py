@@ -34,7 +34,7 @@ def make(rate: float = 0.0, wanted: str = "img-1") -> Asks:
     flights.begin(flight)
     above: Any = Above()
     nobody: Any = None
-    return Asks("paris", above, nobody, flights, Pace(rate))
+    return Asks("paris", 3, above, nobody, flights, Pace(rate))
 
 
 async def chunk(asks: Asks, agent: str = "a", length: int = MAX_CHUNK, image: str = "img-1") -> Reply:

@@ -17,6 +17,12 @@ def test_instances_are_listed_by_their_prefix_alone() -> None:
     assert not keys.spec("paris").startswith(keys.instances("paris"))
 
 
+def test_only_an_owner_key_names_the_site_it_owns() -> None:
+    assert keys.site_of_owner(keys.owner("paris")) == "paris"
+    for key in (keys.spec("paris"), keys.instance("paris", "owner"), keys.bridge("7"), "/owner", ""):
+        assert keys.site_of_owner(key) is None
+
+
 def test_only_a_spec_names_its_site() -> None:
     assert keys.site_of_spec(keys.spec("paris")) == "paris"
     for key in (keys.owner("paris"), keys.instance("paris", "spec"), keys.flavor("spec"), "/spec", ""):

@@ -51,7 +51,9 @@ class Bridge:
         self.instances = Instances(ownership, etcd.store())
         self.flights = Flights()
         publisher = Publisher(ownership, 1, road, self.instances, lambda: 0.0)
-        self.observations = Observations(ownership, road, self.instances, self.flights, publisher, self.conductor)
+        self.observations = Observations(
+            ownership, road, self.instances, self.flights, publisher, self.conductor, ["paris"]
+        )
 
     async def under_way(self, record: InstanceRecord, rpc_id: str, method: str) -> Flight:
         await self.instances.put(record)

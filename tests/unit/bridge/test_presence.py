@@ -2,9 +2,10 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
-from bridge.core import inventory, keys
+from bridge.core import inventory, keys, standing
 from bridge.core.inventory import DISABLED_TRAIT, LastStatus, Liveness
 from proto.codec import from_json
 from proto.errors import Stale, Unavailable
@@ -27,7 +28,7 @@ async def test_agents_are_those_heard_of_lately() -> None:
 
 async def test_an_operators_cap_bounds_what_a_host_offers() -> None:
     world = World()
-    world.caps = {"vcpus": 100}
+    world.site = msgspec.structs.replace(world.site, caps={"vcpus": 100})
     world.presence = world.owner()
     await world.online()
     assert world.provider.inventories["VCPU"]["total"] == 100
@@ -92,9 +93,9 @@ async def test_it_returns_after_two_statuses() -> None:
     await world.online()
     await world.wait(40)
     await world.hear()
-    assert world.service["disabled"]
+    assert world.service["disabled_reason"] == inventory.SILENT
     await world.hear()
-    assert not world.service["disabled"]
+    assert world.service["disabled_reason"] == standing.RETURNED
 
 
 async def test_a_site_whose_own_cloud_is_down_is_disabled_with_that_reason_and_keeps_its_size() -> None:
@@ -224,7 +225,7 @@ async def test_a_forced_down_host_is_reported() -> None:
     await world.online()
     world.service["forced_down"] = True
     await world.beat()
-    assert world.presence.forced_down() == {HOST}
+    assert world.presence.forced_down() == {HOST: True}
 
 
 async def test_nova_away_at_the_start_only_delays() -> None:
@@ -277,3 +278,81 @@ async def test_run_ends_with_the_ownership_but_the_heart_goes_on() -> None:
     await world.beat()
     assert world.service["report_count"] > 0
     assert world.heartbeats.hosts() == {HOST}
+
+
+async def test_a_site_that_was_silent_takes_no_servers_before_its_census_is_compared() -> None:
+    world = World()
+    await world.online()
+    await world.wait(40)
+    world.presence.compared()  # by a round that ended too late: it says nothing of what comes
+    await world.hear()
+    await world.hear()
+    assert world.service["disabled_reason"] == standing.RETURNED and world.presence.returned.is_set()
+    world.presence = world.owner()  # another bridge: the reason in Nova's database tells it
+    for _ in range(3):
+        await world.hear()
+    assert world.service["disabled_reason"] == standing.RETURNED and world.presence.returned.is_set()
+    world.presence.compared()
+    await world.presence.round()
+    assert not world.service["disabled"] and not world.presence.returned.is_set()
+
+
+async def test_a_drained_site_is_disabled_and_an_operators_own_disable_outlives_the_drain() -> None:
+    world = World()
+    await world.online()
+    world.site = msgspec.structs.replace(world.site, draining=True, drain_reason="racks")
+    world.presence = world.owner()
+    await world.online()
+    assert world.service["disabled_reason"] == f"{standing.DRAINED}: racks"
+    world.site = msgspec.structs.replace(world.site, draining=False)
+    world.presence = world.owner()
+    await world.online()
+    assert not world.service["disabled"]
+    world.nova.disable(HOST, OPERATOR)
+    world.site = msgspec.structs.replace(world.site, draining=True)
+    world.presence = world.owner()
+    await world.online()
+    assert world.service["disabled_reason"] == OPERATOR
+
+
+async def test_a_site_given_up_is_silent_to_us_whatever_it_says_and_must_come_back() -> None:
+    world = World()
+    await world.online()
+    world.site = msgspec.structs.replace(world.site, epoch=2, given_up={HOST: 1.0})
+    world.presence = world.owner()
+    await world.online()
+    assert world.service["disabled_reason"] == standing.GIVEN_UP
+    assert world.presence.liveness is Liveness.SILENT and world.life == "given up"
+    world.site = msgspec.structs.replace(world.site, given_up={})
+    world.presence = world.owner()
+    await world.online()
+    assert world.service["disabled_reason"] == standing.RETURNED and world.life == "returned"
+    world.presence.compared()
+    await world.presence.round()
+    assert not world.service["disabled"] and world.life == "online"
+
+
+async def test_an_agent_that_does_not_know_the_sites_life_yet_is_not_heard() -> None:
+    world = World()
+    world.site = msgspec.structs.replace(world.site, epoch=2)
+    world.presence = world.owner()
+    await world.presence.round()
+    for _ in range(3):
+        await world.hear(epoch=1)
+    assert world.presence.liveness is None
+    await world.hear(epoch=2)
+    await world.hear(epoch=2)
+    assert world.presence.liveness is Liveness.ONLINE
+    await world.hear(epoch=5)
+    assert world.presence.heard_epoch == 5
+
+
+async def test_a_site_whose_clock_is_off_takes_no_new_servers() -> None:
+    world = World()
+    await world.online()
+    for _ in range(2):
+        await world.hear(ahead=3600.0)
+    assert world.service["disabled_reason"] == standing.CLOCK
+    for _ in range(8):
+        await world.hear()
+    assert not world.service["disabled"]

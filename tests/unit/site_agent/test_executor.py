@@ -65,16 +65,18 @@ def test_a_verb_of_a_newer_bridge_is_refused_and_told() -> None:
     play(story)
 
 
-def test_a_command_of_an_earlier_life_of_the_site_is_dropped_and_of_a_later_one_kept() -> None:
+def test_a_command_of_an_earlier_life_of_the_site_is_dropped_and_one_of_a_later_life_begins_that() -> None:
     async def story(world: World) -> None:
         world.run_agent()
         await world.send(world.command(Verb.CREATE, epoch=1))
-        await world.send(world.command(Verb.CREATE, epoch=3, uuid=OTHER))
         await asyncio.sleep(10)
-        assert world.cloud.nova.alive() == []
-        assert world.observations() == []
-        assert world.pending() == 1
-        assert "renew it" in world.observations(OTHER)[0].fault.message
+        assert (world.cloud.nova.alive(), world.observations(), world.pending()) == ([], [], 0)
+        await world.send(world.command(Verb.CREATE, epoch=3, uuid=OTHER, server=server_spec(ports=[card(2)])))
+        await asyncio.sleep(10)
+        await world.send(world.command(Verb.STOP, 2, uuid=OTHER))
+        await asyncio.sleep(10)
+        assert [server.vm_state for server in world.cloud.nova.alive()] == ["active"]
+        assert (world.site.epoch.number, world.pending()) == (3, 0)
 
     play(story)
 

@@ -10,6 +10,7 @@ from proto import codec, streams, subjects
 from proto.errors import FaultCode
 from proto.messages import Ask, Bundle, Command, Fault, Observation, Query, Reply, SiteHost
 from proto.operations import BY_VERB, Lane, Verb
+from proto.queries import QueryName
 from proto.sealing import PrivateKey
 from proto.specs import (
     FixedIp,
@@ -103,6 +104,7 @@ class World:
         cloud: Any = self.cloud
         spool: Any = FakeSpool(self.disk)
         self.site = site.make(bundle, self.key, cloud, link, Transfers(spool, 2), shared=self.shared)
+        self.site.epoch.heard(2, float("inf"))
         self.executor = Executor(self.site, self.slots)
         self.observer = Observer(self.site, Pace(0.5, 2.0, 4.0, 600.0), lambda: self.executor.busy)
 
@@ -116,6 +118,8 @@ class World:
 
     async def _answer(self, _subject: str, data: bytes) -> bytes:
         ask = codec.decode(data, Ask)
+        if ask.verb == QueryName.EPOCH:
+            return codec.encode(Reply(epoch=2))
         if ask.verb == "command_pending":
             return codec.encode(Reply(text="yes" if self.pending() else ""))
         self.chunks_asked += 1
@@ -132,6 +136,7 @@ class World:
             return
         self.runs = True
         self.process.spawn(queries.serve(self.site))
+        self.process.spawn(self.site.epoch.run())
         for lane in Lane:
             self.process.spawn(self.executor.pull(lane))
         self.process.spawn(self.observer.run())
