@@ -2,17 +2,44 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
+from proto.errors import Unavailable
+
 _current: ContextVar["Process | None"] = ContextVar("process", default=None)
+_elsewhere: ContextVar[float | None] = ContextVar("clock ahead", default=None)
 
 Pause = Callable[[], Awaitable[None]]
 Describe = Callable[..., str]
 Said = Callable[..., None]
 
 KILL_TIMEOUT = 60.0  # virtual s
+
+
+def ahead() -> float:
+    """Return how far the clock of whoever asks is ahead, s."""
+    elsewhere, process = _elsewhere.get(), _current.get()
+    if elsewhere is not None:
+        return elsewhere
+    return process.ahead if process is not None else 0.0
+
+
+@contextmanager
+def clock_ahead(seconds: float) -> Iterator[None]:
+    """Let the block run by a clock that is so far ahead, whichever process asked for it."""
+    token = _elsewhere.set(seconds)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 async def _no_pause() -> None:
@@ -29,6 +56,9 @@ class Process:
         self.armed: list[
             tuple[str, str, Callable[[], None]]
         ] = []  # before or after, part of a call's description, what
+        self.lost: set[str] = set()  # edges that do not answer it: a word of their calls' descriptions
+        self.ahead = 0.0  # s of its clock
+        self.on_reach: Callable[[str, str], None] | None = None  # hears of every point; may kill or freeze
         self.on_crash: Callable[[str], None] = lambda _where: None
         self.on_silence: list[tuple[float, Callable[[], None]]] = []  # what others do when it is silent for so many s
         self._pause = pause
@@ -60,6 +90,10 @@ class Process:
     def freeze_at(self, when: str, what: str) -> None:
         """Freeze the next time such a call is reached."""
         self.armed.append((when, what, self.freeze))
+
+    def lose_answer_at(self, what: str) -> None:
+        """Have the next such call's answer lost: what it does is done, and the caller hears nothing."""
+        self.armed.append(("after", what, partial(_raise, Unavailable("no answer"))))
 
     def kill(self) -> None:
         """Die now: no call of this process reaches the world any more."""
@@ -101,6 +135,8 @@ class Process:
         self.check()
         await self._pause()
         self.check()
+        if self.on_reach is not None:
+            self.on_reach(when, what)
         for armed in [armed for armed in self.armed if armed[0] == when and armed[1] in what][:1]:
             self.armed.remove(armed)
             self.on_crash(f"{when} {what}")
@@ -116,6 +152,8 @@ class Process:
     async def call(self, what: str, effect: Callable[[], Awaitable[Any]]) -> Any:
         """Have an effect outside, with a way there and a way back; a process may die on either."""
         await self.reach("before", what)
+        if self.lost.intersection(what.split()[:2]):
+            raise Unavailable(f"{what}: no connection")
         try:
             return await effect()
         finally:

@@ -109,6 +109,7 @@ class Road:
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
         self.cut: set[str] = set()
+        self.swallowed: set[str] = set()  # processes whose next delivery does not reach them
         self.subscriptions: dict[int, tuple[Process, str, Handler, str]] = {}
         self.numbers = itertools.count(1)
         self._stored = asyncio.Event()
@@ -122,8 +123,11 @@ class Road:
         return [m for q in self.queues.values() for m in q.messages.values() if matches(subject, m.subject)]
 
     def queue_of(self, subject: str) -> Queue:
-        """Return the stream that takes a subject; KeyError like NATS' missing answer if none does."""
-        return next(q for q in self.queues.values() if any(matches(s, subject) for s in q.stream.subjects))
+        """Return the stream that takes a subject; Unavailable as without an answer if none does."""
+        for queue in self.queues.values():
+            if any(matches(pattern, subject) for pattern in queue.stream.subjects):
+                return queue
+        raise Unavailable(f"no stream takes {subject}", retry_after=1.0)
 
     def notify(self) -> None:
         """Wake those who wait for messages."""
@@ -231,12 +235,12 @@ class Link:
     async def ensure_durable(self, durable: Durable) -> None:
         """Make the durable exist."""
         await self._arrive(f"consumer {durable.name}", PUBLISH_TIMEOUT)
-        self.road.queues[durable.stream].add(durable)
+        self._queue(durable.stream).add(durable)
 
     async def delete_durables(self, stream: str, prefix: str) -> None:
         """Delete the durables of a prefix: what they had given out comes again from any new one."""
         await self._arrive(f"consumers of {stream}", PUBLISH_TIMEOUT)
-        consumers = self.road.queues[stream].consumers
+        consumers = self._queue(stream).consumers
         for name in [name for name in consumers if name.startswith(prefix)]:
             del consumers[name]
 
@@ -245,8 +249,8 @@ class Link:
         await self._arrive(f"purge {subject}", PUBLISH_TIMEOUT)
 
         async def effect() -> None:
-            queue = self.road.queues[stream]
-            for number in [n for n, m in queue.messages.items() if matches(subject, m.subject)]:
+            queue = self.road.queues.get(stream)
+            for number in [n for n, m in queue.messages.items() if matches(subject, m.subject)] if queue else ():
                 self.say("purged", queue.messages[number].subject, queue.messages[number].data)
                 queue.remove(number)
 
@@ -257,6 +261,11 @@ class Link:
         await self._arrive(f"count {subject}", PUBLISH_TIMEOUT)
         queue = self.road.queues.get(stream)
         return sum(matches(subject, m.subject) for m in queue.messages.values()) if queue else 0
+
+    def _queue(self, stream: str) -> Queue:
+        if stream not in self.road.queues:
+            raise Unavailable(f"no stream {stream}", retry_after=1.0)
+        return self.road.queues[stream]
 
     async def _arrive(self, what: str, patience: float) -> None:
         """Wait for the connection; Unavailable after ``patience`` s without."""
@@ -283,6 +292,9 @@ class Pull:
         while True:
             await link.process.reach("before", f"fetch {self._durable.name}")
             taken = self._take(batch) if link.connected else []
+            if taken and link.process.name in link.road.swallowed:
+                link.road.swallowed.discard(link.process.name)
+                taken = []
             if taken or loop.time() >= give_up:
                 return taken
             await link.road.news(give_up if link.connected else min(give_up, loop.time() + 0.25))

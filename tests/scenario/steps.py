@@ -16,7 +16,8 @@ from tests.fakes.cloud_nova import SiteServer
 from tests.fakes.notifications import FakeSender
 from tests.fakes.nova import Refused
 from tests.scenario import telling
-from tests.scenario.world import World
+from tests.scenario.faults import FAULTS
+from tests.scenario.world import ONCE, World
 
 UNTIL_ONLINE = 20.0  # virtual s
 SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -73,6 +74,8 @@ def _ask(world: World, what: str, name: str) -> None:
     except Refused as error:
         world.teller.say("api", f"409: {error}")
         return
+    if what in ONCE:
+        world.asked.deeds[uuid, ONCE[what]] += 1
     if what in ("delete", "soft_delete"):
         world.asked.deleted.add(uuid)
     elif what == "restore":
@@ -90,6 +93,7 @@ def _drop_shelved(world: World, uuid: str) -> None:
 
 def _resize_on(world: World, name: str, host: str) -> None:
     world.nova.resize(world.uuid(name), host)
+    world.asked.deeds[world.uuid(name), "resize"] += 1
 
 
 def _unshelve(world: World, name: str, host: str) -> None:
@@ -192,6 +196,7 @@ def _vendor(world: World, site: str, action: str, name: str) -> None:
     ((_, server),) = [found for found in world.servers(world.uuid(name)) if found[0] == site]
     if action == "delete":
         world.asked.deleted.add(world.uuid(name))
+    world.asked.deeds[world.uuid(name), ONCE.get(action, action)] += 1
     world.sites[site].cloud.nova.vendor(server, action)
 
 
@@ -325,7 +330,7 @@ STEPS: list[tuple[str, Step]] = [
 
 async def do(world: World, line: str) -> None:
     """Carry one line out; ValueError if nobody knows it."""
-    for pattern, step in STEPS:
+    for pattern, step in (*FAULTS, *STEPS):
         match = re.fullmatch(pattern, line)
         if match:
             result = step(world, *match.groups())
