@@ -113,6 +113,11 @@ class Process:
         """Go on as if nothing had been."""
         self._moving.set()
 
+    @property
+    def moving(self) -> bool:
+        """Whether it is not frozen."""
+        return self._moving.is_set()
+
     def _fall_silent(self) -> None:
         def noticed(action: Callable[[], None]) -> None:
             if not self.alive or not self._moving.is_set():

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     LOST = "lost"
     UNASKED = "deleted unasked"
     ORPHAN = "orphans"
+    STALE = "stale shown as fresh"
     UNSETTLED = "not settled"
 
 

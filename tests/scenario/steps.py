@@ -196,7 +196,8 @@ def _vendor(world: World, site: str, action: str, name: str) -> None:
     ((_, server),) = [found for found in world.servers(world.uuid(name)) if found[0] == site]
     if action == "delete":
         world.asked.deleted.add(world.uuid(name))
-    world.asked.deeds[world.uuid(name), ONCE.get(action, action)] += 1
+    for deed in (ONCE.get(action, action), *(["confirmResize"] if action == "migrate" else [])):  # the way back
+        world.asked.deeds[world.uuid(name), deed] += 1
     world.sites[site].cloud.nova.vendor(server, action)
 
 
