@@ -23,7 +23,7 @@ import pytest
 from tests.mutants.catalogue import MUTANTS, Mutant
 from tests.mutants.plant import NotFound, plant, planted
 
-FAST = ("tests/unit", "tests/scenario", "tests/contract")
+FAST = ("tests/scenario", "tests/unit", "tests/contract")
 FOREIGN = ("hypothesis", "msgspec", "nats", "openstack", "oslo_messaging", "oslo_config.cfg", "opentelemetry.sdk.trace")
 QUIETLY = (
     "-q",
