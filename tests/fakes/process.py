@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 from proto.errors import Unavailable
@@ -38,8 +37,8 @@ def clock_ahead(seconds: float) -> Iterator[None]:
         _elsewhere.reset(token)
 
 
-def _raise(error: Exception) -> None:
-    raise error
+def _no_answer(where: str) -> None:
+    raise Unavailable(f"{where}: no answer")
 
 
 async def _no_pause() -> None:
@@ -53,9 +52,7 @@ class Process:
         self.name = name
         self.alive = True
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.armed: list[
-            tuple[str, str, Callable[[], None]]
-        ] = []  # before or after, part of a call's description, what
+        self.armed: list[tuple[str, str, Callable[[str], None]]] = []  # before or after, part of a description, what
         self.lost: set[str] = set()  # edges that do not answer it: a word of their calls' descriptions
         self.ahead = 0.0  # s of its clock
         self.on_reach: Callable[[str, str], None] | None = None  # hears of every point; may kill or freeze
@@ -85,15 +82,15 @@ class Process:
 
     def crash_at(self, when: str, what: str) -> None:
         """Die the next time a call whose description holds ``what`` is reached; ``when``: before or after it."""
-        self.armed.append((when, what, self.kill))
+        self.armed.append((when, what, self._die))
 
     def freeze_at(self, when: str, what: str) -> None:
         """Freeze the next time such a call is reached."""
-        self.armed.append((when, what, self.freeze))
+        self.armed.append((when, what, self._stop))
 
     def lose_answer_at(self, what: str) -> None:
         """Have the next such call's answer lost: what it does is done, and the caller hears nothing."""
-        self.armed.append(("after", what, partial(_raise, Unavailable("no answer"))))
+        self.armed.append(("after", what, _no_answer))
 
     def kill(self) -> None:
         """Die now: no call of this process reaches the world any more."""
@@ -112,6 +109,14 @@ class Process:
     def thaw(self) -> None:
         """Go on as if nothing had been."""
         self._moving.set()
+
+    def _die(self, where: str) -> None:
+        self.on_crash(where)
+        self.kill()
+
+    def _stop(self, where: str) -> None:
+        self.on_crash(where)
+        self.freeze()
 
     @property
     def moving(self) -> bool:
@@ -144,8 +149,7 @@ class Process:
             self.on_reach(when, what)
         for armed in [armed for armed in self.armed if armed[0] == when and armed[1] in what][:1]:
             self.armed.remove(armed)
-            self.on_crash(f"{when} {what}")
-            armed[2]()
+            armed[2](f"{when} {what}")
         await self._moving.wait()
         self.check()
 
