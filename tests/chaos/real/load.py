@@ -45,7 +45,7 @@ class Load(threading.Thread):
                 self.asked.append(Asked(uuid, name))
                 alive = [one for one in self.asked if not one.delete]
                 if len(alive) > KEPT:
-                    self._delete(alive[number % 2])  # the oldest is ACTIVE, the next may still be booting
+                    self._take_away(alive[number % 2])  # the oldest is ACTIVE, the next may still be booting
             except (AssertionError, ClientException):
                 self.refused += 1
 
@@ -54,7 +54,7 @@ class Load(threading.Thread):
         self._over.set()
         self.join()
 
-    def _delete(self, one: Asked) -> None:
+    def _take_away(self, one: Asked) -> None:
         one.delete = True  # before it is asked for: an answer may be lost
         self._tenant.connection.compute.delete(f"/servers/{one.uuid}")
 
