@@ -150,6 +150,10 @@ class Process:
         for armed in [armed for armed in self.armed if armed[0] == when and armed[1] in what][:1]:
             self.armed.remove(armed)
             armed[2](f"{when} {what}")
+        await self.move()
+
+    async def move(self) -> None:
+        """Wait while it is frozen; CancelledError in a dead process."""
         await self._moving.wait()
         self.check()
 

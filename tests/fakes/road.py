@@ -187,7 +187,7 @@ class Link:
 
     async def send(self, subject: str, data: bytes) -> None:
         """Publish without storing."""
-        self.process.check()
+        await self.process.move()
         if self.connected:
             for process, handler, _ in self._listeners(subject):
                 process.spawn(_quietly(handler(subject, data)))
