@@ -190,7 +190,7 @@ class Link:
         await self.process.move()
         if self.connected:
             for process, handler, _ in self._listeners(subject):
-                process.spawn(_quietly(handler(subject, data)))
+                process.spawn(_hear(handler, subject, data))
 
     async def request(self, subject: str, data: bytes, timeout: float) -> bytes:
         """Ask the first who listens."""
@@ -378,8 +378,8 @@ class Subscription:
         self._road.subscriptions.pop(self._number, None)
 
 
-async def _quietly(work: Any) -> None:
-    await work
+async def _hear(handler: Handler, subject: str, data: bytes) -> None:
+    await handler(subject, data)
 
 
 def matches(pattern: str, subject: str) -> bool:
