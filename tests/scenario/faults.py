@@ -1,4 +1,4 @@
-"""Lines of stories that spoil what stands outside: lost answers, partitions of one link, clocks, backups put back."""
+"""Lines of stories that spoil what stands outside: lost answers, cut links, clocks, backups put back."""
 
 import asyncio
 import copy
