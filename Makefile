@@ -28,7 +28,7 @@ check: setup
 
 # Most integration tests wait for servers, so four workers fill two cores; a file's servers stay in one worker.
 test: setup
-	CASCADE_REQUIRE_SERVICES=1 $(PYTEST) -n 4 --dist loadfile tests/unit tests/contract tests/scenario tests/integration
+	CASCADE_REQUIRE_SERVICES=1 $(PYTEST) -n 4 --dist loadfile tests/unit tests/contract tests/scenario tests/chaos tests/integration
 
 e2e: setup
 	$(PYTEST) tests/e2e

@@ -9,7 +9,6 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from proto.errors import Unavailable
 from proto.jetstream import PUBLISH_PATIENCE, PUBLISH_TIMEOUT, Headers
