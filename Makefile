@@ -2,9 +2,11 @@
 AZ ?= each
 ARGS ?=
 REGEX ?=
+N ?= 300
 PYTEST = .venv/bin/python -m pytest
 
-.PHONY: demo demo-down demo-status setup check test e2e e2e-full sequences bench bench-image rewrite lock docs tempest tempest-baseline tempest-ci
+.PHONY: demo demo-down demo-status setup check test e2e e2e-full sequences bench bench-image rewrite lock docs tempest tempest-baseline tempest-ci \
+	chaos chaos-real mutants
 
 demo: setup
 	.venv/bin/python -m deploy.demo up --availability-zone $(AZ)
@@ -26,7 +28,7 @@ check: setup
 
 # Most integration tests wait for servers, so four workers fill two cores; a file's servers stay in one worker.
 test: setup
-	CASCADE_REQUIRE_SERVICES=1 $(PYTEST) -n 4 --dist loadfile tests/unit tests/contract tests/scenario tests/integration
+	CASCADE_REQUIRE_SERVICES=1 $(PYTEST) -n 4 --dist loadfile tests/unit tests/contract tests/scenario tests/chaos tests/integration
 
 e2e: setup
 	$(PYTEST) tests/e2e
@@ -61,6 +63,18 @@ tempest-baseline: setup
 
 tempest-ci: setup
 	$(PYTEST) tests/e2e/test_tempest.py
+
+# The proof on in-memory clouds: every crash point, and N random schedules of operations and faults.
+chaos: setup
+	.venv/bin/python -m tests.chaos --schedules $(N) $(ARGS)
+
+# Small mistakes planted in the guards: each must be noticed.
+mutants: setup
+	.venv/bin/python -m tests.mutants $(ARGS)
+
+# The proof on real clouds at full size: 200 strikes, and a link cut for ten minutes (about 90 minutes).
+chaos-real: setup
+	CASCADE_E2E_STRIKES=200 CASCADE_E2E_CUT=600 $(PYTEST) -s tests/e2e/test_chaos_real.py tests/e2e/test_cut.py
 
 # 300 random sequences of API calls against a plain Nova and through the cascade, on the running demo (about two hours;
 # cut short, it goes on where it was). Prints docs/sequences.md.

@@ -12,7 +12,7 @@ from proto.operations import Lane
 
 ACK_WAIT_COMMANDS = 30  # s; the agent says in_progress every PROGRESS_INTERVAL while it works
 PROGRESS_INTERVAL = 10  # s
-ACK_WAIT_BRIDGE = 6 * 3600  # s; a take-over deletes the old durable, so nothing waits this long
+ACK_WAIT_BRIDGE = 300  # s; what waits behind others comes again meanwhile and is known, what got lost on the way too
 MAX_ACK_PENDING = 20_000  # far above any window: nak'd messages count
 SITE_WINDOW = 256  # commands of one site that are in COMMANDS at a time
 STREAM_MAX_BYTES = 4 * 1024**3

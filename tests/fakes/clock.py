@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from tests.fakes.process import task_factory
+from tests.fakes.process import ahead, task_factory
 
 START = 1_795_000_000.0  # UTC epoch s at virtual second 0
 OURS = ("bridge", "site_agent", "proto", "tests.fakes", "tests.scenario")
@@ -25,6 +25,11 @@ class Clock:
         return 1000.0 + self.seconds
 
     def time(self) -> float:
+        """Return epoch s as the clock of whoever asks shows it."""
+        return self.true_time() + ahead()
+
+    def true_time(self) -> float:
+        """Return epoch s."""
         return START + self.seconds
 
     def __getattr__(self, name: str) -> Any:

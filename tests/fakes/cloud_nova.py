@@ -13,6 +13,7 @@ from site_agent.core.answers import Answer
 from site_agent.core.servers import iso, seconds
 from tests.fakes.cloud_glance import SiteGlance
 from tests.fakes.cloud_neutron import SiteNeutron
+from tests.fakes.process import clock_ahead
 
 NOT_FOUND = Answer(404, {"itemNotFound": {"code": 404, "message": "could not be found."}})
 FORBIDDEN = Answer(403, {"forbidden": {"code": 403, "message": "Policy doesn't allow it to be performed."}})
@@ -55,7 +56,8 @@ class SiteServer:
     locked: bool = False
     in_down_cell: bool = False
     launched: float | None = None
-    actions: list[dict[str, Any]] = field(default_factory=list)
+    actions: list[dict[str, Any]] = field(default_factory=list)  # instance actions that the agent looks for
+    deeds: list[str] = field(default_factory=list)  # everything the site accepted, by Nova's names of actions
     plan: list[tuple[float, Callable[["SiteServer"], None]]] = field(default_factory=list)
 
     @property
@@ -77,6 +79,7 @@ class SiteNova:
         self.user_id = user_id
         self.admin = admin
         self.limits = {"maxTotalInstances": -1, "maxTotalCores": -1, "maxTotalRAMSize": -1}  # of the agent's project
+        self.ahead = 0.0  # s of the site's clock
         self.build_time = build_time
         self.step_time = step_time
         self.neutron: SiteNeutron
@@ -93,8 +96,12 @@ class SiteNova:
         self._numbers = itertools.count(1)
 
     def answer(self, method: str, path: str, params: Mapping[str, str], body: Any) -> Answer:
-        """Answer one request."""
-        self.advance()
+        """Answer one request, by the site's own clock."""
+        with clock_ahead(self.ahead):
+            return self._answer(method, path, params, body)
+
+    def _answer(self, method: str, path: str, params: Mapping[str, str], body: Any) -> Answer:
+        self._advance()
         for pattern, handler in _ROUTES:
             match = re.fullmatch(pattern, f"{method} {path}")
             if match:
@@ -104,6 +111,10 @@ class SiteNova:
 
     def advance(self) -> None:
         """Do what the site does by itself and whose moment has come."""
+        with clock_ahead(self.ahead):
+            self._advance()
+
+    def _advance(self) -> None:
         now = time.time()
         for server in self.servers.values():
             while server.plan and server.plan[0][0] <= now:
@@ -118,6 +129,10 @@ class SiteNova:
 
     def vendor(self, server: SiteServer, action: str) -> None:
         """Let the site's own people act: "lock", "soft-delete", "error", "delete", or an action such as "os-stop"."""
+        with clock_ahead(self.ahead):
+            self._vendor(server, action)
+
+    def _vendor(self, server: SiteServer, action: str) -> None:
         known = len(server.actions)
         if action == "delete":
             self._plan(server, 0.0, _deleted)
@@ -129,7 +144,7 @@ class SiteNova:
             _action(self, server.id, {}, {action: None})
         for done in server.actions[: len(server.actions) - known]:
             done["user_id"] = "vendor"
-        self.advance()
+        self._advance()
 
     def _plan(self, server: SiteServer, delay: float, step: Callable[[SiteServer], None]) -> None:
         server.plan.append((time.time() + delay, step))
@@ -215,6 +230,7 @@ def _create(nova: SiteNova, _params: Any, body: Any) -> Answer:
         if port["device_id"]:
             return Answer(409, {"conflictingRequest": {"message": f"Port {port_id} is still in use."}})
     nova.servers[server.id] = server
+    server.deeds.append("create")
     nova._plan(server, nova.build_time / 2, lambda s: _spawning(nova, s))
     nova._plan(server, nova.build_time, lambda s: _built(nova, s))
     return Answer(202, {"server": {"id": server.id}})
@@ -293,6 +309,7 @@ def _untag(nova: SiteNova, server_id: str, tag: str, _params: Any, _body: Any) -
 
 
 def _force(nova: SiteNova, server: SiteServer) -> None:
+    server.deeds.append("delete")
     nova.touch(server, task_state="deleting")
     nova._plan(server, nova.step_time, lambda s: _freed(nova, s))
 
@@ -306,6 +323,11 @@ def _freed(nova: SiteNova, server: SiteServer) -> None:
 
 def _deleted(server: SiteServer) -> None:
     _set(server, "deleted", 0)
+
+
+def _began(nova: SiteNova, server: SiteServer, action: str) -> None:
+    server.deeds.append(action)
+    server.actions.insert(0, {"action": action, "user_id": nova.user_id, "start_time": iso(time.time())})
 
 
 def _set(server: SiteServer, vm_state: str, power_state: int) -> None:
@@ -366,6 +388,7 @@ def _cards(nova: SiteNova, server_id: str, _params: Any, _body: Any) -> Answer:
 def _plug(nova: SiteNova, server_id: str, _params: Any, body: Any) -> Answer:
     port_id = body["interfaceAttachment"]["port_id"]
     nova.servers[server_id].body["networks"].append({"port": port_id})
+    nova.servers[server_id].deeds.append("attach_interface")
     nova.neutron.things["ports"][port_id]["device_id"] = server_id
     return Answer(200, {"interfaceAttachment": {"port_id": port_id}})
 
@@ -375,6 +398,7 @@ def _unplug(nova: SiteNova, server_id: str, port_id: str, _params: Any, _body: A
     if {"port": port_id} not in cards:
         return NOT_FOUND
     cards.remove({"port": port_id})
+    nova.servers[server_id].deeds.append("detach_interface")
     nova.neutron.things["ports"][port_id]["device_id"] = ""
     return ACCEPTED
 
@@ -415,8 +439,7 @@ def _power(nova: SiteNova, server: SiteServer, name: str) -> Answer:
     if server.vm_state not in wanted:
         return _conflict(f"Cannot '{name}' instance {server.id} while it is in vm_state {server.vm_state}")
     nova.touch(server, task_state=task)
-    action = {"action": name.removeprefix("os-"), "user_id": nova.user_id, "start_time": iso(time.time())}
-    server.actions.insert(0, action)
+    _began(nova, server, name.removeprefix("os-"))
     nova._plan(server, nova.step_time, lambda s: _set(s, vm_state, power_state))
     return ACCEPTED
 
@@ -425,6 +448,7 @@ def _create_image(nova: SiteNova, server: SiteServer, asked: dict[str, Any]) -> 
     if server.task_state or server.vm_state not in ("active", "stopped", "paused", "suspended"):
         return _conflict(f"Cannot 'createImage' instance {server.id} while it is in task_state {server.task_state}")
     image_id = nova.glance.snapshot(server.id, asked["name"], asked["metadata"])
+    server.deeds.append("createImage")
     nova.touch(server, task_state="image_snapshot_pending")
     nova._plan(server, nova.step_time, lambda s: setattr(s, "task_state", "image_uploading"))
     nova._plan(server, 2 * nova.step_time, lambda s: _taken(nova, s, image_id))
@@ -455,7 +479,7 @@ def _resizing(nova: SiteNova, server: SiteServer, name: str) -> Answer:
     if (server.vm_state == "resized") == begins:
         return _conflict(f"Cannot '{name}' instance {server.id} while it is in vm_state {server.vm_state}")
     nova.touch(server, task_state=_RESIZING[name])
-    server.actions.insert(0, {"action": name, "user_id": nova.user_id, "start_time": iso(time.time())})
+    _began(nova, server, name)
     vm_state = "resized" if begins and not nova.fail_resizes else "active"
     nova._plan(server, nova.step_time, lambda s: _set(s, vm_state, 1))
     return ACCEPTED

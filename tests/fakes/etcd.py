@@ -54,6 +54,15 @@ class FakeEtcd:
         self.tell(Change(key, self.keys[key], self.revision))
         return self.revision
 
+    def restore(self, backup: dict[str, bytes]) -> None:
+        """Have these keys and no others; every lease is gone."""
+        for lease in list(self.leases.values()):
+            lease.expire()
+        self.remove([key for key in self.keys if key not in backup])
+        for key, value in backup.items():
+            if key not in self.keys or self.keys[key].value != value:
+                self.write(key, value, 0)
+
     def remove(self, keys: list[str]) -> None:
         """Delete keys in one revision."""
         self.revision += bool(keys)

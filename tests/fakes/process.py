@@ -2,17 +2,43 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from proto.errors import Unavailable
+
 _current: ContextVar["Process | None"] = ContextVar("process", default=None)
+_elsewhere: ContextVar[float | None] = ContextVar("clock ahead", default=None)
 
 Pause = Callable[[], Awaitable[None]]
 Describe = Callable[..., str]
 Said = Callable[..., None]
 
 KILL_TIMEOUT = 60.0  # virtual s
+
+
+def ahead() -> float:
+    """Return how far the clock of whoever asks is ahead, s."""
+    elsewhere, process = _elsewhere.get(), _current.get()
+    if elsewhere is not None:
+        return elsewhere
+    return process.ahead if process is not None else 0.0
+
+
+@contextmanager
+def clock_ahead(seconds: float) -> Iterator[None]:
+    """Let the block run by a clock that is so far ahead, whichever process asked for it."""
+    token = _elsewhere.set(seconds)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
+def _no_answer(where: str) -> None:
+    raise Unavailable(f"{where}: no answer")
 
 
 async def _no_pause() -> None:
@@ -26,9 +52,10 @@ class Process:
         self.name = name
         self.alive = True
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.armed: list[
-            tuple[str, str, Callable[[], None]]
-        ] = []  # before or after, part of a call's description, what
+        self.armed: list[tuple[str, str, Callable[[str], None]]] = []  # before or after, part of a description, what
+        self.lost: set[str] = set()  # edges that do not answer it: a word of their calls' descriptions
+        self.ahead = 0.0  # s of its clock
+        self.on_reach: Callable[[str, str], None] | None = None  # hears of every point; may kill or freeze
         self.on_crash: Callable[[str], None] = lambda _where: None
         self.on_silence: list[tuple[float, Callable[[], None]]] = []  # what others do when it is silent for so many s
         self._pause = pause
@@ -55,11 +82,15 @@ class Process:
 
     def crash_at(self, when: str, what: str) -> None:
         """Die the next time a call whose description holds ``what`` is reached; ``when``: before or after it."""
-        self.armed.append((when, what, self.kill))
+        self.armed.append((when, what, self._die))
 
     def freeze_at(self, when: str, what: str) -> None:
         """Freeze the next time such a call is reached."""
-        self.armed.append((when, what, self.freeze))
+        self.armed.append((when, what, self._stop))
+
+    def lose_answer_at(self, what: str) -> None:
+        """Have the next such call's answer lost: what it does is done, and the caller hears nothing."""
+        self.armed.append(("after", what, _no_answer))
 
     def kill(self) -> None:
         """Die now: no call of this process reaches the world any more."""
@@ -78,6 +109,19 @@ class Process:
     def thaw(self) -> None:
         """Go on as if nothing had been."""
         self._moving.set()
+
+    def _die(self, where: str) -> None:
+        self.on_crash(where)
+        self.kill()
+
+    def _stop(self, where: str) -> None:
+        self.on_crash(where)
+        self.freeze()
+
+    @property
+    def moving(self) -> bool:
+        """Whether it is not frozen."""
+        return self._moving.is_set()
 
     def _fall_silent(self) -> None:
         def noticed(action: Callable[[], None]) -> None:
@@ -101,10 +145,15 @@ class Process:
         self.check()
         await self._pause()
         self.check()
+        if self.on_reach is not None:
+            self.on_reach(when, what)
         for armed in [armed for armed in self.armed if armed[0] == when and armed[1] in what][:1]:
             self.armed.remove(armed)
-            self.on_crash(f"{when} {what}")
-            armed[2]()
+            armed[2](f"{when} {what}")
+        await self.move()
+
+    async def move(self) -> None:
+        """Wait while it is frozen; CancelledError in a dead process."""
         await self._moving.wait()
         self.check()
 
@@ -116,6 +165,8 @@ class Process:
     async def call(self, what: str, effect: Callable[[], Awaitable[Any]]) -> Any:
         """Have an effect outside, with a way there and a way back; a process may die on either."""
         await self.reach("before", what)
+        if self.lost.intersection(what.split()[:2]):
+            raise Unavailable(f"{what}: no connection")
         try:
             return await effect()
         finally:

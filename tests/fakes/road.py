@@ -9,7 +9,6 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from proto.errors import Unavailable
 from proto.jetstream import PUBLISH_PATIENCE, PUBLISH_TIMEOUT, Headers, Stored
@@ -110,6 +109,7 @@ class Road:
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
         self.cut: set[str] = set()
+        self.swallowed: set[str] = set()  # processes whose next delivery does not reach them
         self.subscriptions: dict[int, tuple[Process, str, Handler, str, str]] = {}
         self.numbers = itertools.count(1)
         self.turns = itertools.count()
@@ -124,8 +124,11 @@ class Road:
         return [m for q in self.queues.values() for m in q.messages.values() if matches(subject, m.subject)]
 
     def queue_of(self, subject: str) -> Queue:
-        """Return the stream that takes a subject; KeyError like NATS' missing answer if none does."""
-        return next(q for q in self.queues.values() if any(matches(s, subject) for s in q.stream.subjects))
+        """Return the stream that takes a subject; Unavailable as without an answer if none does."""
+        for queue in self.queues.values():
+            if any(matches(pattern, subject) for pattern in queue.stream.subjects):
+                return queue
+        raise Unavailable(f"no stream takes {subject}", retry_after=1.0)
 
     def notify(self) -> None:
         """Wake those who wait for messages."""
@@ -185,10 +188,10 @@ class Link:
 
     async def send(self, subject: str, data: bytes) -> None:
         """Publish without storing."""
-        self.process.check()
+        await self.process.move()
         if self.connected:
             for process, handler, _ in self._receivers(subject):
-                process.spawn(_quietly(handler(subject, data)))
+                process.spawn(_hear(handler, subject, data))
 
     async def request(self, subject: str, data: bytes, timeout: float) -> bytes:
         """Ask all who get it; the first answer counts."""
@@ -250,7 +253,7 @@ class Link:
     async def ensure_durable(self, durable: Durable) -> None:
         """Make the durable exist."""
         await self._arrive(f"consumer {durable.name}", PUBLISH_TIMEOUT)
-        self.road.queues[durable.stream].add(durable)
+        self._queue(durable.stream).add(durable)
 
     async def exists(self, durable: Durable) -> bool:
         """Whether a durable is there."""
@@ -260,7 +263,7 @@ class Link:
     async def delete_durables(self, stream: str, prefix: str) -> None:
         """Delete the durables of a prefix: what they had given out comes again from any new one."""
         await self._arrive(f"consumers of {stream}", PUBLISH_TIMEOUT)
-        consumers = self.road.queues[stream].consumers
+        consumers = self._queue(stream).consumers
         for name in [name for name in consumers if name.startswith(prefix)]:
             del consumers[name]
 
@@ -269,8 +272,8 @@ class Link:
         await self._arrive(f"purge {subject}", PUBLISH_TIMEOUT)
 
         async def effect() -> None:
-            queue = self.road.queues[stream]
-            for number in [n for n, m in queue.messages.items() if matches(subject, m.subject)]:
+            queue = self.road.queues.get(stream)
+            for number in [n for n, m in queue.messages.items() if matches(subject, m.subject)] if queue else ():
                 self.say("purged", queue.messages[number].subject, queue.messages[number].data)
                 queue.remove(number)
 
@@ -281,6 +284,11 @@ class Link:
         await self._arrive(f"count {subject}", PUBLISH_TIMEOUT)
         queue = self.road.queues.get(stream)
         return sum(matches(subject, m.subject) for m in queue.messages.values()) if queue else 0
+
+    def _queue(self, stream: str) -> Queue:
+        if stream not in self.road.queues:
+            raise Unavailable(f"no stream {stream}", retry_after=1.0)
+        return self.road.queues[stream]
 
     async def stored(self, stream: str, sequence: int, subject: str | None = None) -> Stored | None:
         """Return the message of that sequence, or with ``subject`` the first from there on."""
@@ -328,6 +336,9 @@ class Pull:
         while True:
             await link.process.reach("before", f"fetch {self._durable.name}")
             taken = self._take(batch) if link.connected else []
+            if taken and link.process.name in link.road.swallowed:
+                link.road.swallowed.discard(link.process.name)
+                taken = []
             if taken or loop.time() >= give_up:
                 return taken
             await link.road.news(give_up if link.connected else min(give_up, loop.time() + 0.25))
@@ -411,8 +422,8 @@ class Subscription:
         self._road.subscriptions.pop(self._number, None)
 
 
-async def _quietly(work: Any) -> None:
-    await work
+async def _hear(handler: Handler, subject: str, data: bytes) -> None:
+    await handler(subject, data)
 
 
 def matches(pattern: str, subject: str) -> bool:

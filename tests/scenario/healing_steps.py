@@ -79,6 +79,8 @@ def _restore(world: World, what: str) -> None:
             if not stored.lease:
                 world.etcd.write(key, stored.value, 0)
         return
+    before, after = world.above.conductor.instances, world.backups[what]["instances"]
+    world.asked.restored |= {uuid for uuid in {*before, *after} if before.get(uuid) != after.get(uuid)}
     for name, content in copy.deepcopy(world.backups[what]).items():
         setattr(world.above.conductor, name, content)
 

@@ -128,9 +128,20 @@ class StoreEdge(Edge):
             lease = await self._outside.grant(ttl, kept=kept)
             if kept:
                 self._process.on_silence.append((ttl, lease.expire))
-            return Edge(self._process, lease, point("lease"))
+            return LeaseEdge(self._process, lease, point("etcd"))
 
         return grant
+
+
+class LeaseEdge(Edge):
+    """A lease as one bridge sees it: without etcd nobody confirms it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "confirmed_at":
+            return super().__getattr__(name)
+        if "etcd" not in self._process.lost:
+            self.confirmed = self._outside.confirmed_at
+        return self.confirmed
 
 
 async def agent(bundle: Bundle, cloud: Any, road: JetStream, disk: Disk) -> None:

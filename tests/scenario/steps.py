@@ -25,8 +25,9 @@ from tests.fakes.notifications import FakeSender
 from tests.fakes.nova import Refused
 from tests.fakes.process import Process
 from tests.scenario import telling
+from tests.scenario.faults import FAULTS
 from tests.scenario.healing_steps import HEALING
-from tests.scenario.world import BRIDGE_KEY, World
+from tests.scenario.world import BRIDGE_KEY, ONCE, World
 
 UNTIL_ONLINE = 20.0  # virtual s
 SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -83,6 +84,8 @@ def _ask(world: World, what: str, name: str) -> None:
     except Refused as error:
         world.teller.say("api", f"409: {error}")
         return
+    if what in ONCE:
+        world.asked.deeds[uuid, ONCE[what]] += 1
     if what in ("delete", "soft_delete"):
         world.asked.deleted.add(uuid)
     elif what == "restore":
@@ -100,6 +103,7 @@ def _drop_shelved(world: World, uuid: str) -> None:
 
 def _resize_on(world: World, name: str, host: str) -> None:
     world.nova.resize(world.uuid(name), host)
+    world.asked.deeds[world.uuid(name), "resize"] += 1
 
 
 def _unshelve(world: World, name: str, host: str) -> None:
@@ -230,6 +234,8 @@ def _vendor(world: World, site: str, action: str, name: str) -> None:
     ((_, server),) = [found for found in world.servers(world.uuid(name)) if found[0] == site]
     if action == "delete":
         world.asked.deleted.add(world.uuid(name))
+    for deed in (ONCE.get(action, action), *(["confirmResize"] if action == "migrate" else [])):  # the way back
+        world.asked.deeds[world.uuid(name), deed] += 1
     world.sites[site].cloud.nova.vendor(server, action)
 
 
@@ -403,7 +409,7 @@ STEPS: list[tuple[str, Step]] = [
 
 async def do(world: World, line: str) -> None:
     """Carry one line out; ValueError if nobody knows it."""
-    for pattern, step in STEPS:
+    for pattern, step in (*FAULTS, *STEPS):
         match = re.fullmatch(pattern, line)
         if match:
             result = step(world, *match.groups())

@@ -1,6 +1,7 @@
 """The cascading cloud, its bridges, the middle, and sites with their agents, all in memory and on virtual time."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,11 @@ from tests.scenario.telling import Teller
 QUIET = 4.0  # virtual s without news after which a step is over
 LONGEST = 60.0  # virtual s of a step with news all the time
 BRIDGE = "bridge"
+ONCE = {  # what is asked, and the site's action of which there must not be more than were asked for
+    "reboot": "reboot", "hard reboot": "reboot", "rebuild": "rebuild", "resize": "resize", "confirm": "confirmResize",
+    "revert": "revertResize", "rescue": "rescue", "snapshot": "createImage", "backup": "createImage",
+    "shelve": "createImage",
+}  # fmt: skip
 
 BRIDGE_KEY = PrivateKey.generate()
 SITE_KEY = PrivateKey.generate()
@@ -50,6 +56,9 @@ class Asked:
     deleted: set[str] = field(default_factory=set)
     shelved: set[str] = field(default_factory=set)
     evacuated: set[str] = field(default_factory=set)
+    restored: set[str] = field(default_factory=set)  # their rows above are those of an older dump
+    launched: set[str] = field(default_factory=set)  # were shown running once
+    deeds: Counter[tuple[str, str]] = field(default_factory=Counter)  # uuid, what a site may do for it that often
 
 
 class World:
@@ -60,13 +69,14 @@ class World:
         self.teller = Teller()
         self.road = Road()
         self.etcd = FakeEtcd()
-        rabbit, conductor = FakeRabbit(), FakeConductor(clock.time)
+        rabbit, conductor = FakeRabbit(), FakeConductor(clock.true_time)
         self.above = programs.Above(rabbit, conductor, self.teller, BRIDGE_KEY)
         self.nova = FakeNova(conductor, rabbit, self.above.placement, self.above.neutron)
         self.sites: dict[str, Cascaded] = {}
         self.bridges: dict[str, Process] = {}
         self.asked = Asked()
         self.backups: dict[str, Any] = {}  # by what they are of
+        self._ahead: dict[str, float] = {}  # s, of a bridge or a site
         self._pause = pause
 
     # -- sites and programs --------------------------------------------------------------------------------------------
@@ -123,7 +133,17 @@ class World:
     def _process(self, name: str) -> Process:
         process = Process(name, self._pause)
         process.on_crash = lambda where: self.teller.say("stop", f"{name} {where}")
+        process.ahead = self._ahead.get(name.split()[-1], 0.0)
         return process
+
+    def set_clock(self, whose: str, ahead: float) -> None:
+        """Set the clock of a bridge, or of a site with its agents, so many s ahead of everybody else's."""
+        self._ahead[whose] = ahead
+        for process in self.programs():
+            if process.name.split()[-1] == whose:
+                process.ahead = ahead
+        if whose in self.sites:
+            self.sites[whose].cloud.nova.ahead = ahead
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

@@ -396,6 +396,18 @@ def test_a_reboot_happens_once_whoever_repeats_it() -> None:
     play(story)
 
 
+def test_an_earlier_reboot_is_not_taken_for_a_later_one_by_an_agent_that_knows_neither() -> None:
+    async def story(world: World) -> None:
+        server = await running(world)
+        await reboot(world.site, world.command(Verb.REBOOT, 2), False)
+        await asyncio.sleep(60)
+        world.restart()
+        await reboot(world.site, world.command(Verb.REBOOT, 3), True)
+        assert len(server.actions) == 2
+
+    play(story)
+
+
 def test_a_reboot_by_the_vendor_is_not_ours() -> None:
     async def story(world: World) -> None:
         server = await running(world)
