@@ -15,6 +15,7 @@ _HINTS_OF_ABOVE = frozenset({
     "build_near_host_ip", "cidr", "different_cell", "different_host", "group", "query", "reservation", "same_host",
     "target_cell",
 })  # fmt: skip
+_FILES = "2.56"  # the newest microversion in which Nova takes files for the guest (personality), at boot and rebuild
 # Microversion from which Nova takes the guest's hostname from the request -> what its schema lets pass, newest first.
 # Nova above is not so strict with those it makes of names itself ("a", "café", the 63 letters and number of a third).
 _HOSTNAMES = {
@@ -34,18 +35,26 @@ class SiteIds:
     group: str | None = None
 
 
-def refuse_what_cannot_be_made(spec: ServerSpec, secrets: ServerSecrets) -> None:
-    """Raise Refused for what no site can do: boot without an image, files (gone from Nova's API since 2.57)."""
+def refuse_what_cannot_be_made(spec: ServerSpec) -> None:
+    """Raise Refused for what no site can do: boot without an image."""
     if spec.image is None:
         raise Refused(FaultCode.UNSUPPORTED, "boot from a volume is not supported in a site yet")
-    if secrets.injected_files:
-        raise Refused(FaultCode.REJECTED, "Nova dropped file injection (personality); use user data instead")
+
+
+def spoken(newest: str, secrets: ServerSecrets) -> str:
+    """Return the microversion for a boot or rebuild: the site's, an older one if files go along (gone since 2.57)."""
+    return _FILES if secrets.injected_files and speaks(newest, (2, 57)) else newest
+
+
+def personality(secrets: ServerSecrets) -> list[dict[str, str]] | None:
+    """Return the files for the guest as Nova's API takes them, base64 as they came; None without any."""
+    return [{"path": path, "contents": contents} for path, contents in secrets.injected_files] or None
 
 
 def request_body(
     command: Command, spec: ServerSpec, secrets: ServerSecrets, ids: SiteIds, microversion: str
 ) -> dict[str, Any]:
-    """Return the body of POST /servers (microversion 2.52 and above); identity and generation are in its tags."""
+    """Return the body of POST /servers (2.52 and above, `spoken`); identity and generation are in its tags."""
     server: dict[str, Any] = {
         "name": spec.name,
         "flavorRef": ids.flavor,
@@ -60,6 +69,7 @@ def request_body(
         "availability_zone": spec.availability_zone,
         "user_data": secrets.user_data,
         "adminPass": secrets.admin_password,
+        "personality": personality(secrets),
         "config_drive": spec.config_drive or None,
         "OS-DCF:diskConfig": spec.disk_config,
         "hostname": hostname_taken(spec.hostname, microversion),

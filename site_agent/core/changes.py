@@ -3,7 +3,7 @@
 from typing import Any
 
 from proto.specs import ChangeSpec, ServerSecrets
-from site_agent.core.boot import hostname_taken, speaks
+from site_agent.core.boot import hostname_taken, personality, speaks
 
 _KEY_NAME = (2, 54)
 _USER_DATA = (2, 57)
@@ -12,7 +12,10 @@ _USER_DATA = (2, 57)
 def rebuild_body(
     change: ChangeSpec, secrets: ServerSecrets, image: str, keypair: str | None, microversion: str
 ) -> dict[str, Any]:
-    """Return the action ``rebuild``: key and user data are said also where there are none, else old ones would stay."""
+    """Return the action ``rebuild``: key and user data are said also where there are none, else old ones would stay.
+
+    ``microversion``: `boot.spoken`. With files (personality) user data stay as they are, above too.
+    """
     body: dict[str, Any] = {
         "imageRef": image,
         "name": change.name,
@@ -26,6 +29,8 @@ def rebuild_body(
         body["key_name"] = keypair
     if speaks(microversion, _USER_DATA):
         body["user_data"] = secrets.user_data
+    if files := personality(secrets):
+        body["personality"] = files
     if hostname := hostname_taken(change.hostname, microversion):
         body["hostname"] = hostname
     return {"rebuild": body}

@@ -89,9 +89,9 @@ class Servers:
             if not (marker := page.marker):
                 return
 
-    async def create(self, body: Mapping[str, Any]) -> str:
+    async def create(self, body: Mapping[str, Any], microversion: str | None = None) -> str:
         """Create a server and return its id. After Unavailable it may exist: look by tag before deciding."""
-        answer = await self._cloud.request(Service.COMPUTE, "POST", "/servers", json=body)
+        answer = await self._cloud.request(Service.COMPUTE, "POST", "/servers", json=body, microversion=microversion)
         return str(checked(answer)["server"]["id"])
 
     async def delete(self, server_id: str, *, force: bool = False) -> None:
@@ -109,9 +109,9 @@ class Servers:
         if answer.status != 404:
             checked(answer)
 
-    async def act(self, server_id: str, action: Mapping[str, Any]) -> None:
+    async def act(self, server_id: str, action: Mapping[str, Any], microversion: str | None = None) -> None:
         """Begin an action; Refused(MISSING) if the server is gone, Refused(CONFLICT) if its state forbids it."""
-        answer = await self._action(server_id, action)
+        answer = await self._action(server_id, action, microversion)
         if answer.status == 404:
             raise Refused(FaultCode.MISSING, "the server is not in the site any more")
         await _accepted(answer)
@@ -176,19 +176,21 @@ class Servers:
         more = any(link.get("rel") == "next" for link in body.get("servers_links") or [])
         return Page(servers, servers[-1].server_id if more and servers else "", answer.date)
 
-    async def _action(self, server_id: str, action: Mapping[str, Any]) -> Answer:
-        return await self._unlocking(server_id, "POST", f"/servers/{server_id}/action", action)
+    async def _action(self, server_id: str, action: Mapping[str, Any], microversion: str | None = None) -> Answer:
+        return await self._unlocking(server_id, "POST", f"/servers/{server_id}/action", action, microversion)
 
-    async def _unlocking(self, server_id: str, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
+    async def _unlocking(
+        self, server_id: str, method: str, path: str, body: Mapping[str, Any] | None, microversion: str | None = None
+    ) -> Answer:
         """Send it, and once more without a vendor's lock: the tenant above can always stop, start and delete."""
-        answer = await self._cloud.request(Service.COMPUTE, method, path, json=body)
+        answer = await self._cloud.request(Service.COMPUTE, method, path, json=body, microversion=microversion)
         if not is_locked(answer):
             return answer
         unlock = f"/servers/{server_id}/action"
         unlocked = await self._cloud.request(Service.COMPUTE, "POST", unlock, json={"unlock": None})
         if not unlocked.ok:
             raise problem(unlocked)
-        return await self._cloud.request(Service.COMPUTE, method, path, json=body)
+        return await self._cloud.request(Service.COMPUTE, method, path, json=body, microversion=microversion)
 
 
 async def _accepted(answer: Answer) -> None:

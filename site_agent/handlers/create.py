@@ -8,7 +8,7 @@ from proto.errors import CascadeError, FaultCode, Refused, Unavailable
 from proto.messages import Ask, Command, Reply
 from proto.operations import Verb
 from proto.specs import ServerSecrets, ServerSpec
-from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body
+from site_agent.core.boot import SiteIds, refuse_what_cannot_be_made, request_body, spoken
 from site_agent.resources import flavor, image, keypair, network, server_group
 from site_agent.resources.port import ensure_ports
 from site_agent.site import Site
@@ -37,7 +37,7 @@ async def create(site: Site, command: Command, repeated: bool) -> None:
         await site.servers.all_cells_answer()
     site.begin(command)
     secrets = site.opened(spec.secrets)
-    refuse_what_cannot_be_made(spec, secrets)
+    refuse_what_cannot_be_made(spec)
     server_id, ours = await _made(site, command, spec, secrets)
     site.memory.know(command.uuid, server_id)
     site.carried_out(command)
@@ -76,25 +76,24 @@ async def _made(site: Site, command: Command, spec: ServerSpec, secrets: ServerS
 
     Returns its id, and whether this very call made it.
     """
+    microversion = spoken(site.cloud.microversion, secrets)
     try:
-        return await _posted(site, command, await _body(site, command, spec, secrets))
+        body = request_body(command, spec, secrets, await _ids(site, command, spec), microversion)
+        return await _posted(site, command, body, microversion)
     except Refused as error:
         if error.code is not FaultCode.REJECTED:
             raise
         LOG.info("the site refuses the create, looking anew at what it has: %s", error)
     _forget(site, spec)
-    return await _posted(site, command, await _body(site, command, spec, secrets))
+    body = request_body(command, spec, secrets, await _ids(site, command, spec), microversion)
+    return await _posted(site, command, body, microversion)
 
 
-async def _body(site: Site, command: Command, spec: ServerSpec, secrets: ServerSecrets) -> dict[str, Any]:
-    return request_body(command, spec, secrets, await _ids(site, command, spec), site.cloud.microversion)
-
-
-async def _posted(site: Site, command: Command, body: dict[str, Any]) -> tuple[str, bool]:
+async def _posted(site: Site, command: Command, body: dict[str, Any], microversion: str) -> tuple[str, bool]:
     """POST it; without an answer, or with a port in use, the server may exist after all: look before deciding."""
     site.begin(command)
     try:
-        return await site.servers.create(body), True
+        return await site.servers.create(body, microversion), True
     except Unavailable as error:
         error.retry_after = max(error.retry_after, AFTER_LOST_ANSWER)
         problem: CascadeError = error

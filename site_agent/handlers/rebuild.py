@@ -3,6 +3,7 @@
 from proto.errors import FaultCode, Refused
 from proto.messages import Command
 from proto.specs import ChangeSpec
+from site_agent.core.boot import spoken
 from site_agent.core.changes import rebuild_body, rescue_body
 from site_agent.handlers.find import had_already, server_of
 from site_agent.handlers.once import carried_out_before
@@ -28,8 +29,10 @@ async def rebuild(site: Site, command: Command, repeated: bool) -> None:
     image = await ensure_image(site, change.image)
     keypair = await ensure_keypair(site, change.keypair) if change.keypair else None
     site.begin(command)
-    body = rebuild_body(change, site.opened(change.secrets), image, keypair, site.cloud.microversion)
-    await site.servers.act(server.server_id, body)
+    secrets = site.opened(change.secrets)
+    microversion = spoken(site.cloud.microversion, secrets)
+    body = rebuild_body(change, secrets, image, keypair, microversion)
+    await site.servers.act(server.server_id, body, microversion)
     site.carried_out(command)
 
 

@@ -6,11 +6,12 @@ import pytest
 from proto.errors import FaultCode, Refused, Unavailable
 from proto.messages import ServerState
 from proto.operations import Verb
-from proto.specs import DiskSpec, ServerSecrets, SubnetSpec
+from proto.specs import ChangeSpec, DiskSpec, ServerSecrets, SubnetSpec
 from site_agent.core import identity, servers
 from site_agent.core.answers import Answer, checked, problem, refuse_not_now
-from site_agent.core.boot import SiteIds, hostname_taken, refuse_what_cannot_be_made, request_body
+from site_agent.core.boot import SiteIds, hostname_taken, refuse_what_cannot_be_made, request_body, spoken
 from site_agent.core.capacity import Provider, effective, sum_up
+from site_agent.core.changes import rebuild_body
 from site_agent.core.clock import SiteClock
 from site_agent.core.matching import Flavor, Image, flavor_difference, matching_image, nearest_flavor, pools
 from site_agent.core.servers import Server, surplus
@@ -121,17 +122,22 @@ def test_disks_go_down_with_their_attributes() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("spec", "secrets", "code"),
-    [
-        (server_spec(image=None), ServerSecrets(), FaultCode.UNSUPPORTED),
-        (server_spec(), ServerSecrets(injected_files=[["/a", "Yg=="]]), FaultCode.REJECTED),
-    ],
-)
-def test_what_cannot_be_made_is_refused(spec, secrets, code) -> None:
+def test_a_boot_from_a_volume_is_refused() -> None:
     with pytest.raises(Refused) as refusal:
-        refuse_what_cannot_be_made(spec, secrets)
-    assert refusal.value.code is code
+        refuse_what_cannot_be_made(server_spec(image=None))
+    assert refusal.value.code is FaultCode.UNSUPPORTED
+
+
+def test_files_go_down_in_the_newest_microversion_that_takes_them() -> None:
+    secrets = ServerSecrets(injected_files=[["/a", "Yg=="]], user_data="dQ==")
+    files = [{"path": "/a", "contents": "Yg=="}]
+    assert [spoken(newest, secrets) for newest in ("2.53", "2.57", "2.96")] == ["2.53", "2.56", "2.56"]
+    assert spoken("2.96", ServerSecrets()) == "2.96"
+    command = World(Clock()).command(Verb.CREATE)
+    made = request_body(command, server_spec(hostname="web"), secrets, IDS, "2.56")["server"]
+    assert (made["personality"], "hostname" in made) == (files, False)
+    remade = rebuild_body(ChangeSpec(name="n", hostname="web"), secrets, "img-here", None, "2.56")["rebuild"]
+    assert (remade["personality"], {"hostname", "user_data"} & set(remade)) == (files, set())
 
 
 def test_a_server_is_read_whole() -> None:
