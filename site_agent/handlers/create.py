@@ -138,4 +138,4 @@ def _forget(site: Site, spec: ServerSpec) -> None:
     if spec.group:
         site.shelf.drop(server_group.shelf_key(spec.group))
     for described in spec.networks:
-        site.shelf.drop(network.shelf_key(described))
+        network.forget(site, described)

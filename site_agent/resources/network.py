@@ -40,6 +40,13 @@ def shelf_key(spec: NetworkSpec) -> tuple[str, ...]:
     return ("network", spec.network_id, *shares)
 
 
+def forget(site: Site, spec: NetworkSpec) -> None:
+    """Look anew for the copy of a network and of its subnets when it is next needed: one of them was not there."""
+    site.shelf.drop(shelf_key(spec))
+    for subnet in spec.subnets:
+        site.shelf.drop(("subnet", subnet.subnet_id))
+
+
 async def make_equal(site: Site, spec: NetworkSpec) -> bool:
     """Change the site's copy of a network, and its subnets, to what they are above; False if there is no copy.
 
@@ -95,7 +102,8 @@ async def _deleted(site: Site, network: Resource) -> bool:
     except Refused as error:
         LOG.info("network %s stays: %s", network.id, error)
         return False
-    site.shelf.clear()
+    finally:
+        site.shelf.clear()  # its subnets may be gone also where the network stays
     LOG.info("network %s is not used any more and is deleted", network.id)
     return True
 

@@ -10,7 +10,7 @@ from site_agent.core import identity
 from site_agent.core.answers import problem
 from site_agent.core.ports import port_body, port_changes
 from site_agent.edge.networks import Resource, made
-from site_agent.resources.network import drop_unused, ensure_network, find, shelf_key, subnet_ids
+from site_agent.resources.network import drop_unused, ensure_network, find, forget, subnet_ids
 from site_agent.resources.security_group import (
     drop_unused_security_groups,
     ensure_security_groups,
@@ -20,6 +20,7 @@ from site_agent.site import Site
 
 LOG = logging.getLogger(__name__)
 
+SUBNET_GONE = "SubnetNotFound"  # the type of Neutron's refusal
 SUBNETS_GONE = "requires subnets"  # Neutron deletes a network's subnets before the network: a boot may come between
 
 
@@ -65,11 +66,11 @@ async def ensure_port(
     if answer.ok:
         return made(answer, "ports").id
     if answer.status == 404 or (spec.fixed_ips and SUBNETS_GONE in answer.message):
-        _forget(site, network)
+        forget(site, network)
         forget_security_groups(site, groups)
         raise Unavailable(f"the site lost the network or a group of {network.name}: {answer.message}", retry_after=0.5)
     if answer.status == 409 and (found := await _own(site, network_id, spec, tag)):
-        await _readdress(site, found, fields)
+        await _readdress(site, found, network, fields)
         return found.id
     raise problem(answer, FaultCode.NETWORK)
 
@@ -140,18 +141,18 @@ async def _own(site: Site, network_id: str, spec: PortSpec, tag: str) -> Resourc
     return found[0]
 
 
-async def _readdress(site: Site, found: Resource, wanted: Mapping[str, Any]) -> None:
+async def _readdress(site: Site, found: Resource, network: NetworkSpec, wanted: Mapping[str, Any]) -> None:
     """Give the port of an earlier try its addresses back.
 
     Neutron deletes a network's subnets, with the addresses on them, before it sees that a port has come meanwhile and
-    keeps the network.
+    keeps the network. So the subnet may be gone again, or still be the deleted one: looked at anew.
     """
     if changes := port_changes({"fixed_ips": wanted["fixed_ips"]}, found.fields):
         LOG.info("port %s has lost its addresses, and gets them again", found.id)
-        await site.networks.update("ports", found.id, changes)
-
-
-def _forget(site: Site, network: NetworkSpec) -> None:
-    site.shelf.drop(shelf_key(network))
-    for subnet in network.subnets:
-        site.shelf.drop(("subnet", subnet.subnet_id))
+        try:
+            await site.networks.update("ports", found.id, changes)
+        except Refused as error:
+            if SUBNET_GONE not in str(error):
+                raise
+            forget(site, network)
+            raise Unavailable(f"the site lost a subnet of {network.name}: {error}", retry_after=0.5) from error

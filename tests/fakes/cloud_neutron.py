@@ -58,6 +58,8 @@ class SiteNeutron:
         if method == "DELETE":
             del self.things[kind][rest[0]]
             return Answer(204)
+        if method == "PUT" and kind == "ports" and (gone := self._gone(body["port"])):
+            return _refused(404, "SubnetNotFound", f"Subnet {gone} could not be found.")
         if method == "PUT":
             thing.update(body[_singular(kind)])
         return Answer(200, {_singular(kind): dict(thing)})
@@ -114,6 +116,11 @@ class SiteNeutron:
     def _overlaps(self, fields: Mapping[str, Any]) -> bool:
         others = self.things["subnets"].values()
         return any((o["network_id"], o["cidr"]) == (fields["network_id"], fields["cidr"]) for o in others)
+
+    def _gone(self, port: Mapping[str, Any]) -> str | None:
+        """Return a subnet that is named and not there."""
+        named = (str(ip["subnet_id"]) for ip in port.get("fixed_ips", ()))
+        return next((subnet for subnet in named if subnet not in self.things["subnets"]), None)
 
     def _port_refusal(self, fields: Mapping[str, Any]) -> Answer | None:
         if fields["network_id"] not in self.things["networks"]:

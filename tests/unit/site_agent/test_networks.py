@@ -364,3 +364,19 @@ def test_a_port_without_security_drops_what_goes_with_it() -> None:
     body = port_body(open_port, NETWORK, {"sub-1": "s1"}, {}, ALL)
     assert (body["port_security_enabled"], body["security_groups"], body["allowed_address_pairs"]) == (False, [], [])
     assert "security_groups" not in port_body(PORT, NETWORK, {"sub-1": "s1"}, {}, ALL)  # an older bridge does not say
+
+
+def test_a_port_gets_its_addresses_back_although_its_remembered_subnet_is_gone() -> None:
+    async def story(world: World) -> None:
+        await ensure_port(world.site, UUID, PORT, NETWORK)
+        [port] = world.cloud.neutron.things["ports"].values()
+        subnets = world.cloud.neutron.things["subnets"]
+        subnets.clear()  # Neutron began to delete the network
+        port["fixed_ips"] = []
+        with pytest.raises(Unavailable):
+            await ensure_port(world.site, UUID, PORT, NETWORK)
+        await ensure_port(world.site, UUID, PORT, NETWORK)
+        [subnet] = subnets
+        assert port["fixed_ips"] == [{"subnet_id": subnet, "ip_address": "10.0.0.17"}]
+
+    play(story)
