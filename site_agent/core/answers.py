@@ -9,7 +9,7 @@ from site_agent.core.breaker import Overloaded
 
 _LONGEST_MESSAGE = 500  # characters
 _MARKUP = re.compile(r"<(head|style).*?</\1>|<[^>]*>", re.DOTALL)  # Glance answers in HTML
-_BUSY = ("task_state", "retry your request", "try again")
+_BUSY = ("task_state", "retry your request", "try again", "concurrent operation")
 _OVERLOADED = (429, 502, 503, 504)  # they come from what stands before the API, or before its work
 _SITE_WAITS = 30.0  # s between two tries with refused credentials
 

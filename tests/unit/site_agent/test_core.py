@@ -176,6 +176,11 @@ def test_of_two_servers_of_one_create_the_oldest_sound_one_stays() -> None:
         (Answer(409, {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded"}}), Refused, FaultCode.QUOTA),
         (Answer(413, "<html/>"), Refused, FaultCode.QUOTA),
         (Answer(409, {"x": {"message": "Cannot 'stop' while it is in task_state rebooting"}}), Unavailable, None),
+        (
+            Answer(409, {"x": {"message": "This subnet is being modified by another concurrent operation."}}),
+            Unavailable,
+            None,
+        ),
         (Answer(409, {"x": {"message": "Cannot 'stop' while it is in vm_state paused"}}), Refused, FaultCode.CONFLICT),
         (Answer(400, {"badRequest": {"message": "bad"}}), Refused, FaultCode.REJECTED),
         (Answer(403, {"errors": [{"detail": "may not"}]}), Refused, FaultCode.REJECTED),
