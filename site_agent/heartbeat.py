@@ -146,7 +146,17 @@ async def read_capacity(site: Site) -> dict[str, Capacity]:
     names = await site.hosts.providers()
     providers = [await site.hosts.provider(name) for name in names]
     there = [provider for provider in providers if provider is not None]
-    return sum_up(there, zones, Reading(await _our_servers(site), site.stock.flavors.values(), time.time()))
+    return sum_up(there, zones, Reading(await _our_consumers(site), site.stock.flavors.values(), time.time()))
+
+
+async def _our_consumers(site: Site) -> Collection[str]:
+    """Return what of ours holds allocations: the servers, and their migrations as long as a resize is not confirmed.
+
+    The cloud above has allocated both too, so neither may count as what others use.
+    """
+    ours = await _our_servers(site)
+    moves = await site.hosts.moves()
+    return {*ours, *(migration for migration, server in moves.items() if server in ours)}
 
 
 async def _our_servers(site: Site) -> Collection[str]:

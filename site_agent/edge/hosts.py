@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from proto.errors import FaultCode, Refused, Unavailable
+from site_agent.core.boot import speaks
 from site_agent.core.capacity import Provider, effective, used
 from site_agent.edge.cloud import Cloud, Service
 
 # Newer listings of hypervisors ask every host for its uptime (2.88); this one has uuids and costs one query.
 HYPERVISOR_VERSION = "2.53"
+MIGRATION_VERSION, WITH_UUIDS = "2.59", (2, 59)
+MOVING = ("migrating", "post-migrating", "finished", "confirming", "reverting", "running")
+"""Statuses of migrations that hold an allocation: a resize waits for its confirm as `finished`, maybe for days."""
 FORBIDDEN, GONE = 403, 404
 
 
@@ -66,6 +70,20 @@ class Hosts:
             allocations=consumers,
             largest={kind: inventory["max_unit"] for kind, inventory in found.items() if "max_unit" in inventory},
         )
+
+    async def moves(self) -> dict[str, str]:
+        """Return migration -> server of what moves or is resized: the migration holds what the server had before.
+
+        Empty where the credentials may not see them, or the site's Nova does not tell their uuids.
+        """
+        found: dict[str, str] = {}
+        for status in MOVING if speaks(self._cloud.microversion, WITH_UUIDS) else ():
+            try:
+                body = await self._get(Service.COMPUTE, f"/os-migrations?status={status}", MIGRATION_VERSION)
+            except Refused:
+                return {}
+            found |= {entry["uuid"]: entry["instance_uuid"] for entry in body["migrations"]}
+        return found
 
     async def _get(self, service: Service, path: str, microversion: str | None = None) -> dict[str, Any]:
         answer = await self._cloud.request(service, "GET", path, microversion=microversion)

@@ -89,6 +89,7 @@ class SiteNova:
         self.flavors: dict[str, dict[str, Any]] = {}
         self.keypairs: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
+        self.moves: list[dict[str, str]] = []  # of servers inside the site
         self.fail_builds: str | None = None  # the fault every build ends in
         self.fail_resizes = False  # every resize ends with the server as it was
         self.reclaim = False  # reclaim_instance_interval is set
@@ -586,6 +587,11 @@ def _hypervisors(nova: SiteNova, _params: Any, _body: Any) -> Answer:
     return Answer(200, {"hypervisors": [node]}) if nova.admin else FORBIDDEN
 
 
+def _migrations(nova: SiteNova, params: Mapping[str, str], _body: Any) -> Answer:
+    found = [move for move in nova.moves if move["status"] == params["status"]]
+    return Answer(200, {"migrations": found}) if nova.admin else FORBIDDEN
+
+
 def _limits(nova: SiteNova, _params: Any, _body: Any) -> Answer:
     used = {"totalInstancesUsed": 1, "totalCoresUsed": 2, "totalRAMUsed": 2048}
     return Answer(200, {"limits": {"rate": [], "absolute": {**nova.limits, **used}}})
@@ -628,6 +634,7 @@ _ROUTES: tuple[tuple[str, Callable[..., Answer]], ...] = (
     (r"DELETE /os-server-groups/([^/]+)", _drop_group),
     (r"GET /os-services", _services),
     (r"GET /os-hypervisors/detail", _hypervisors),
+    (r"GET /os-migrations", _migrations),
     (r"GET /limits", _limits),
     (r"GET /os-availability-zone", _zones),
 )

@@ -10,7 +10,7 @@ from site_agent.core.answers import Answer
 from site_agent.edge.hosts import Hosts, ProviderName
 from site_agent.edge.networks import Networks
 from site_agent.heartbeat import PART, Heartbeat, read_capacity
-from tests.unit.site_agent.world import PARIS, World, play
+from tests.unit.site_agent.world import PARIS, UUID, World, play
 
 GONE = Answer(404, {"errors": [{"detail": "No resource provider with uuid"}]})
 
@@ -31,6 +31,23 @@ def test_a_provider_that_goes_between_list_and_read_is_left_out(monkeypatch: pyt
         world.cloud.trouble("/resource_providers/gone", GONE)
         after = await read_capacity(world.site)
         assert {zone: one.vcpus for zone, one in after.items()} == {zone: one.vcpus for zone, one in before.items()}
+
+    play(story)
+
+
+def test_an_unconfirmed_resize_of_ours_is_not_what_others_use() -> None:
+    async def story(world: World) -> None:
+        before = await read_capacity(world.site)
+        world.site.memory.complete = True
+        world.site.memory.know(UUID, "server-1")
+        held = {"VCPU": 1, "MEMORY_MB": 512, "DISK_GB": 1}
+        world.cloud.placement.allocations |= {"server-1": held, "move-1": held, "move-2": held}
+        moves = {"move-1": "server-1", "move-2": "of-the-vendor"}
+        world.cloud.nova.moves = [
+            {"uuid": move, "instance_uuid": server, "status": "finished"} for move, server in moves.items()
+        ]
+        after = await read_capacity(world.site)
+        assert after[""].others["VCPU"] == before[""].others["VCPU"] + 1
 
     play(story)
 
