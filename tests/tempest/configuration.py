@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.tempest.contents import VOLUME_TYPE, Contents
+from tests.tempest.contents import PUBLIC, VOLUME_TYPE, Contents
 
 Options = dict[str, dict[str, str]]
 BUILD_TIMEOUT = 180  # s
@@ -54,7 +54,11 @@ def options(
             "nova_policy_roles": "admin,manager,member,reader,service",
         },
         "validation": {"run_validation": "false"},  # no guest answers to ssh
-        "network": {"public_network_id": contents.public_network, "project_network_cidr": "10.100.0.0/16"},
+        "network": {
+            "public_network_id": contents.public_network,
+            "floating_network_name": PUBLIC,
+            "project_network_cidr": "10.100.0.0/16",
+        },
         "network-feature-enabled": {"api_extensions": ",".join(extensions)},
         "service_available": {"cinder": str(plain).lower(), "swift": "false", "horizon": "false"},
         "volume": {"volume_type_multiattach": VOLUME_TYPE, "max_microversion": "latest"},
