@@ -5,8 +5,8 @@ REGEX ?=
 N ?= 300
 PYTEST = .venv/bin/python -m pytest
 
-.PHONY: demo demo-down demo-status setup check test e2e e2e-full sequences bench bench-image rewrite lock docs tempest tempest-baseline tempest-ci \
-	chaos chaos-real mutants
+.PHONY: demo demo-down demo-status setup check test e2e e2e-full waves sequences bench bench-image rewrite lock docs \
+	tempest tempest-baseline tempest-ci chaos chaos-real mutants
 
 demo: setup
 	.venv/bin/python -m deploy.demo up --availability-zone $(AZ)
@@ -53,6 +53,10 @@ docs: setup
 # The end-to-end suite at full size: ten boots for each moment of a crash.
 e2e-full: setup
 	CASCADE_E2E_BOOTS=10 $(PYTEST) tests/e2e
+
+# Fifty servers of one request, in one availability zone with two sites, through boot, resize, snapshot and delete.
+waves: setup
+	CASCADE_E2E_ZONES=shared $(PYTEST) -s tests/e2e/test_waves.py
 
 # OpenStack's own suite. REGEX=... runs only tests whose name it finds, ARGS="--again" anew what is recorded already.
 tempest: setup

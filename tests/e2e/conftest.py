@@ -13,11 +13,14 @@ from tests.e2e.clouds import Tenant, User
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """Three real clouds, NATS, etcd, one bridge, two agents, both sites online in zones of their own."""
+    """Three real clouds, NATS, etcd, one bridge, two agents, both sites online in zones of their own.
+
+    With CASCADE_E2E_ZONES=shared both are in one zone; most tests want zones of their own.
+    """
     running = Stack.default()
     running.devcloud("up", TOP, "--role", "cascading")
     running.devcloud("up", *SITES)
-    steps.serve(running, "each")
+    steps.serve(running, os.environ.get("CASCADE_E2E_ZONES", "each"))
     yield running
     if not os.environ.get("CASCADE_E2E_KEEP"):
         steps.down(running)
