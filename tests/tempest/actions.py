@@ -14,7 +14,7 @@ PREFIX = "tempest"  # Tempest's names begin with it
 
 @dataclass(frozen=True, slots=True)
 class Deeds:
-    """The actions of one instance and of its server; ``below`` is None if no site has a server of that name."""
+    """The actions of one instance and of its servers; ``below`` is None if no site has had a server of that name."""
 
     name: str
     uuid: str
@@ -50,20 +50,20 @@ def _row(action: str, known: list[Deeds]) -> Row:
 def collect(stack: Stack, since: str) -> list[Deeds]:
     """Return what was done to every instance since an ISO 8601 time, deleted ones too.
 
-    A tag is gone with its server, so a server is found by host and name: the agent names it as its instance, and
-    Tempest's names are random. An instance above that never reached a site (no host) has no deeds below.
+    A tag is gone with its server, so a server is found by its name: the agent names it as its instance, and Tempest's
+    names are random. An instance that was shelved and unshelved has had several servers; their deeds are added up.
     """
     users = {cloud: User(stack, cloud) for cloud in (TOP, *SITES)}
-    servers = {
-        (site, server["name"]): server["id"] for site in SITES for server in listed(users[site], since)
-    }  # a name given twice keeps the one listed last
+    servers: dict[str, list[tuple[str, str]]] = {}
+    for site in SITES:
+        for server in listed(users[site], since):
+            servers.setdefault(server["name"], []).append((site, server["id"]))
     found = []
     for instance in listed(users[TOP], since):
         if not instance["name"].startswith(PREFIX):
             continue
-        site = str(instance.get("OS-EXT-SRV-ATTR:host") or "")
-        below = servers.get((site, instance["name"]))
-        done = actions(users[site], below) if below else None
+        below = [actions(users[site], server) for site, server in servers.get(instance["name"], [])]
+        done = sum(below, Counter()) if below else None
         found.append(Deeds(instance["name"], instance["id"], actions(users[TOP], instance["id"]), done))
     return found
 

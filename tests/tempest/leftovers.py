@@ -46,9 +46,13 @@ def why(kind: str, thing: Thing, networks: frozenset[str]) -> str:
 def count(stack: Stack) -> list[Left]:
     """Return all instances, servers, ports, networks, images, keypairs, allocations, records and messages there are."""
     found = [left for where in (TOP, *SITES) for left in _cloud(stack, where)]
+    demo = {server["id"] for server in User(stack, TOP).get("compute", "/servers", all_tenants=1)["servers"]
+            if server["name"] in INSTALLED}  # fmt: skip
     for site in SITES:
         records = json.loads(stack.cascade("instance", "list", "--site", site, "-f", "json"))
-        found += [Left("etcd", "record", f"{record['uuid']} in {site}", "") for record in records]
+        for record in records:
+            kept = "of the demo" if record["uuid"] in demo else ""
+            found.append(Left("etcd", "record", f"{record['uuid']} in {site}", kept))
         found += [Left("NATS", "message", site, "")] * asyncio.run(messages(stack, site))
     return found
 

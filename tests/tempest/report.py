@@ -15,7 +15,10 @@ PAGE = HERE.parents[1] / "docs" / "tempest.md"
 DONE = """## What the sites did
 
 How often each action was asked for above, and by Nova in the sites of the servers that stand for these instances, as
-`os-instance-actions` of both tells, deleted ones included; *unequal*: instances for which the two numbers differ."""
+`os-instance-actions` of both tells, deleted ones included; *unequal*: instances for which the two numbers differ. They
+must where one action is made of others: a backup of the site's createImage; a shelve of its stop, createImage and
+delete, an unshelve of a new create; lock, unlock and resetState concern the cloud above alone. Of two instances of one
+name, which one test makes, each shows the deeds of both."""
 LEFT = """## What is left
 
 Everything that is above, in the sites, in etcd and in NATS after the run."""
