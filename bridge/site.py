@@ -62,7 +62,7 @@ from bridge.stream_watch import StreamWatch
 from bridge.unshelving import Unshelving
 from bridge.usage_audit import UsageAudit
 from proto import codec, streams, subjects
-from proto.errors import Malformed
+from proto.errors import Malformed, Unavailable
 from proto.jetstream import JetStream, Pull
 from proto.messages import Query, Reply, SiteStatus
 from proto.operations import Lane
@@ -259,6 +259,9 @@ class Site:
             lost, others = group.split((OwnershipLost, Conflict))
             if lost is not None and others is None:
                 raise OwnershipLost(f"site {self._spec.site} may be another bridge's by now") from None
+            away, others = group.split(Unavailable)
+            if away is not None and others is None:
+                raise Unavailable(str(_first(away))) from None
             raise
         finally:
             await self._edges.rpc.forget(hosts)
@@ -325,3 +328,8 @@ class Site:
             return
         if status.site == self._spec.site:
             await self.presence.on_status(status)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

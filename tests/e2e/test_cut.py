@@ -1,7 +1,7 @@
 """The link of one site is cut while tenants go on above and the site's own people below: then all of it agrees.
 
-CASCADE_E2E_CUT is the length of the cut in s: 45 in CI, with 10 operations above and 4 servers changed below; 600 with
-`make chaos-real`, with 100 and 20.
+CASCADE_E2E_CUT is the length of the cut in s: 600 with `make chaos-real`, with 100 operations above and 20 servers
+changed below; shorter ones have 10 and 4. Without it the story is left to the fakes (tests/chaos).
 """
 
 import os
@@ -17,9 +17,11 @@ from tests.bench.link import Link
 from tests.e2e.clouds import Tenant, User, eventually
 from tests.e2e.conftest import tagged
 
-CUT = float(os.environ.get("CASCADE_E2E_CUT", "45"))  # s
+CUT = float(os.environ.get("CASCADE_E2E_CUT", "0"))  # s
 OPERATIONS = 100 if CUT >= 600 else 10
 BELOW = 20 if CUT >= 600 else 4
+
+pytestmark = pytest.mark.skipif(not CUT, reason="takes minutes: make chaos-real")
 AGREED = 240.0  # s
 ACTIONS: tuple[tuple[str, dict[str, Any] | None, str], ...] = (
     ("stop", {"os-stop": None}, "SHUTOFF"),
