@@ -117,6 +117,11 @@ class Creation:
         if record is None or record.pending is None or record.pending.rpc_id != rpc.rpc_id:
             await self._boot_of(row).fail(rpc, fault)  # refused before anything was published
             return
+        if fault.code is FaultCode.OCCUPIED:  # what is there is not of this try, and nobody asked to delete it
+            await self._publisher.withdraw(rpc.uuid)
+            await self._boot_of(row).fail(rpc, fault)
+            await self._stages.settle(flight)
+            return
         begun = fault.code is FaultCode.EXPIRED or self._stages.given_up(rpc) is not None
         if begun and row.verb is Verb.CREATE:
             await self._boot.keep_in_error(rpc, fault)

@@ -27,6 +27,7 @@ class FaultCode(StrEnum):
     KEYPAIR = "keypair"
     CONFLICT = "conflict"  # the server's state in the site forbids it
     MISSING = "missing"  # the server is not in the site
+    OCCUPIED = "occupied"  # a server of an earlier life of the instance is in the site; nothing was made beside it
     REJECTED = "rejected"  # the site's API refused the request as such
     EXPIRED = "expired"
     SITE_FAULT = "site_fault"  # the site took it and failed

@@ -66,7 +66,9 @@ async def _existing(site: Site, command: Command) -> str:
         raise Unavailable("the instance's former server is still being deleted here")
     if command.verb is not Verb.CREATE and any(0 < server.generation < command.generation for server in staying):
         # Its guest is older than the image that is to be unshelved, or than the evacuation, and would pass for it.
-        raise Refused(FaultCode.CONFLICT, "a server of an earlier life of the instance is still in the site")
+        ours = any(server.generation == command.generation for server in staying)
+        code = FaultCode.CONFLICT if ours else FaultCode.OCCUPIED
+        raise Refused(code, "a server of an earlier life of the instance is still in the site")
     best = min(staying, key=lambda s: (s.state.vm_state == "error", s.created, s.server_id), default=None)
     return best.server_id if best else ""
 
