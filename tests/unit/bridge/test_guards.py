@@ -2,18 +2,23 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bridge.core import keys
+from bridge.core.policies import Policies
+from bridge.core.reconciler import Action, Step
 from bridge.core.records import InstanceRecord
+from bridge.core.situation import Situation
 from bridge.edge.etcd_store import Conflict, OwnershipLost
-from bridge.flight import Flight
+from bridge.flight import Flight, Flights
 from bridge.instances import Instances
 from bridge.ownership import SAFETY, Ownership
 from bridge.publisher import Publisher
+from bridge.repairs import Repairs
 from proto import codec
+from proto.messages import CensusEntry
 from proto.operations import Verb
 from tests.fakes.clock import Clock, run
 from tests.fakes.etcd import FakeEtcd
@@ -123,3 +128,17 @@ async def test_an_observation_of_another_instance_than_its_subject_names_is_put_
     await bridge.observations._take(told)
     assert told.settled == "term" and put_aside
     assert bridge.conductor.instances[UUID]["vm_state"] == "active"
+
+
+async def test_healing_leaves_an_instance_alone_that_somebody_is_at_work_for() -> None:
+    etcd, flights = FakeEtcd(), Flights()
+    instances = Instances(owned(etcd), etcd.store())
+    road, nobody = cast(Any, Road().link(Process("bridge"))), cast(Any, None)
+    repairs = Repairs("paris", "paris", road, instances, flights, nobody, nobody, nobody, Policies(), nobody)
+    step, now = Step(UUID, Action.RECORD, "lost"), Situation(UUID, None, None, CensusEntry(UUID, 3, server()), 0.0)
+    flights.begin(Flight(rpc("stop_instance")))
+    await repairs.carry_out(now, step)
+    assert instances.get(UUID) is None
+    flights.finish(flights.all()[0])
+    await repairs.carry_out(now, step)
+    assert instances.get(UUID) is not None

@@ -28,7 +28,7 @@ def test_an_unshelve_does_not_take_a_server_of_an_earlier_life_for_its_own() -> 
         await create(world.site, world.command(Verb.CREATE), False)
         with pytest.raises(Refused) as refused:
             await unshelved(world)
-        assert refused.value.code is FaultCode.CONFLICT
+        assert refused.value.code is FaultCode.OCCUPIED
         assert len(world.cloud.nova.alive()) == 1
 
     play(story)
