@@ -15,12 +15,14 @@ from bridge.heal_orders import HealOrders
 from bridge.healing import Healing
 from bridge.instances import Instances, RecordStore
 from bridge.lost_builds import LostBuilds
+from bridge.lost_resizes import LostResizes
 from bridge.owner import Ownership
 from bridge.presence import Presence
 from bridge.quarantine import Quarantine
 from bridge.quarantine_orders import QuarantineOrders
 from bridge.repairs import FailBuild, Repairs
 from bridge.requests import Requests
+from bridge.resizing import Resizing
 from bridge.showing import Showing
 from bridge.survey import Survey
 from proto import codec
@@ -43,6 +45,7 @@ def healing_of(
     conductor: NovaConductor,
     placement: Placement,
     presence: Presence,
+    resizing: Resizing,
     fail_build: FailBuild,
     key: PublicKey,
     reclaim_interval: int,
@@ -58,8 +61,9 @@ def healing_of(
     quarantine = Quarantine(ownership, store, road)
     requests = Requests(spec.site, road, conductor, survey, key, reclaim_interval)
     showing = Showing(spec.site, instances, conductor, quarantine)
+    lost_resizes = LostResizes(hosts[0], conductor, resizing, showing)
     repairs = Repairs(
-        spec.site, hosts[0], road, instances, flights, quarantine, requests, showing, policies, fail_build
+        spec.site, hosts[0], road, instances, flights, quarantine, requests, showing, lost_resizes, policies, fail_build
     )
     lost_builds = LostBuilds(hosts, instances, conductor, placement, presence, repairs, fail_build)
     brake = Brake(ownership, store)

@@ -12,6 +12,7 @@ from bridge.core.shelving import OFFLOADED
 from bridge.core.situation import Above, Action, Situation, Step
 from bridge.flight import Flights
 from bridge.instances import Instances
+from bridge.lost_resizes import LostResizes
 from bridge.quarantine import Quarantine
 from bridge.requests import Requests, rpc
 from bridge.showing import Showing, noted
@@ -42,6 +43,7 @@ class Repairs:
         quarantine: Quarantine,
         requests: Requests,
         showing: Showing,
+        lost_resizes: LostResizes,
         policies: Policies,
         fail_build: FailBuild,
     ) -> None:
@@ -54,6 +56,7 @@ class Repairs:
         self._quarantine = quarantine
         self._requests = requests
         self._showing = showing
+        self._lost_resizes = lost_resizes
         self._policies = policies
         self._fail_build = fail_build
 
@@ -97,6 +100,8 @@ class Repairs:
                     await self._showing.show_site(now, above)
             case Action.SHOW_SITE:
                 await self._showing.show_site(now, above)
+            case Action.END_RESIZE:
+                await self._lost_resizes.end(now, above)
             case Action.ENFORCE:
                 await self._requests.enforce(above)
             case Action.REBUILD:

@@ -37,7 +37,7 @@ class Showing:
             except Stale as error:
                 LOG.info("instance=%s changed meanwhile: %s", now.uuid, error)
                 return
-        await self._settle(now)
+        await self.settle(now)
 
     async def _save_site(self, now: Situation, above: Above) -> None:
         server = now.server.server if now.server is not None else None
@@ -83,7 +83,7 @@ class Showing:
             return False
         return True
 
-    async def _settle(self, now: Situation) -> None:
+    async def settle(self, now: Situation) -> None:
         """Settle the record that was seen; what has changed since is left."""
         async with self._instances.lock(now.uuid):
             record, seen = self._instances.get(now.uuid), now.record

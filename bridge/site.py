@@ -223,6 +223,7 @@ class Site:
             conductor=edges.conductor,
             placement=edges.placement,
             presence=self.presence,
+            resizing=resizing,
             fail_build=creation.fail_lost,
             key=edges.key.public(),
             reclaim_interval=edges.reclaim_interval,

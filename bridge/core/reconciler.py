@@ -20,6 +20,7 @@ SERVED = vendor.OVERWRITTEN | {"rescued"}  # vm_states above that a server in th
 KEPT = frozenset({"resized", SHELVED, "soft-delete"})  # and those in which its tenant has the word, even without it
 ENFORCED = frozenset({"active", "stopped"})  # vm_states above that a start or a stop in the site brings back
 LOST_WITHOUT_RECORD = "not in the site, nor recorded: was it deleted before the cascading database was restored?"
+RESIZING = BY_VERB[Verb.RESIZE].begun
 RUNNING = frozenset({"active", "paused", "rescued"})
 # Lost with its stream, these can be asked again: nothing but the instance, its row and its migration is needed.
 REPEATABLE = frozenset(
@@ -132,6 +133,9 @@ def _ended(now: Situation, above: Above) -> tuple[Action, str]:
             return Action.FAULT_BUILD, "the unshelve was lost, and nothing of it is in the site"
         if vendor.ending(above.task_state, now.server.server) is None:
             return Action.NOTHING, ""  # on its way: without a task it could be unshelved a second time
+    if above.task_state in RESIZING and now.server is not None:
+        moving = now.server.server.task_state is not None
+        return (Action.NOTHING, "") if moving else (Action.END_RESIZE, "a resize that was asked for was lost")
     return Action.SHOW_SITE, f"{task} above, and nobody is at work for it"
 
 

@@ -22,6 +22,7 @@ class Action(StrEnum):
     ASK_AGAIN = "ask again"  # the request was lost with its stream, and can be made again
     FAULT_BUILD = "fault build"  # the build, or the unshelve, was lost: it ends with a reason
     SHOW_SITE = "show site"  # no task, and the state the site has
+    END_RESIZE = "end resize"  # as the site has it, and its migration and allocations with it
     RECORD = "record"  # its record was lost: made again of what the site has
     FORGET = "forget"  # the record of what is gone
     MISSING = "missing"  # the server is gone: ERROR above, with the reason

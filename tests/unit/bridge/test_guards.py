@@ -134,7 +134,7 @@ async def test_healing_leaves_an_instance_alone_that_somebody_is_at_work_for() -
     etcd, flights = FakeEtcd(), Flights()
     instances = Instances(owned(etcd), etcd.store())
     road, nobody = cast(Any, Road().link(Process("bridge"))), cast(Any, None)
-    repairs = Repairs("paris", "paris", road, instances, flights, nobody, nobody, nobody, Policies(), nobody)
+    repairs = Repairs("paris", "paris", road, instances, flights, nobody, nobody, nobody, nobody, Policies(), nobody)
     step, now = Step(UUID, Action.RECORD, "lost"), Situation(UUID, None, None, CensusEntry(UUID, 3, server()), 0.0)
     flights.begin(Flight(rpc("stop_instance")))
     await repairs.carry_out(now, step)
