@@ -75,7 +75,16 @@ class FakeNova:
                 del self.neutron.made[port["id"]]
             return
         self.conductor.change(uuid, task_state="deleting")
+        if row["vm_state"] == "resized":
+            self._confirmed(uuid)
         self._cast(row["host"], "terminate_instance", uuid, bdms=[])
+
+    def _confirmed(self, uuid: str) -> None:
+        """Leave what nova-api's CALL leaves by which the host confirms a resize before a delete; only casts go out."""
+        for migration in self.conductor.migrations.values():
+            if migration["instance"] == uuid and migration["status"] == "finished":
+                migration["status"] = "confirmed"
+                self.placement.allocations.pop(migration["uuid"], None)
 
     def soft_delete(self, uuid: str) -> None:
         """Delete an instance where reclaim_instance_interval is set, whatever is done with it."""
