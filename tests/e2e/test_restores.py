@@ -1,7 +1,7 @@
 """Whatever of ours is lost or comes from a backup: no VM is deleted, doubled or rebooted, and the rest is told.
 
-`make e2e-full` has 20 boots wait when NATS loses everything; in CI that story, and the loss of all of etcd, are left to
-the fakes (tests/scenario/streams_lost.txt, etcd_lost.txt): healing waits minutes for what may still be on its way.
+`make e2e-full` restores the database too, and has 20 boots wait when NATS loses everything; in CI those two stories are
+left to the fakes (tests/scenario/nova_restored.txt, streams_lost.txt): healing waits for what may still be on its way.
 """
 
 import json
@@ -34,7 +34,6 @@ def servers(tenant: Tenant, sites: dict[str, User]) -> dict[str, str]:
     return {uuid: tagged(sites["paris"], uuid)[0]["id"] for uuid in uuids}
 
 
-@full_size
 def test_etcd_is_lost(stack: Stack, tenant: Tenant, sites: dict[str, User], servers: dict[str, str]) -> None:
     stack.middle.down(("etcd",))
     shutil.rmtree(stack.middle.etcd.directory / "data")
@@ -74,6 +73,7 @@ def test_etcd_is_restored_from_a_backup(
     usable(stack, tenant, now)
 
 
+@full_size
 def test_the_database_is_restored_from_a_dump(
     stack: Stack, tenant: Tenant, sites: dict[str, User], servers: dict[str, str], tmp_path: Path
 ) -> None:
