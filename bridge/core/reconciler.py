@@ -84,6 +84,8 @@ def _forgotten(now: Situation, why: str) -> Step:
     if now.record is None or now.record.deleted_at is not None:
         return step(now, Action.NOTHING)
     on_its_way = now.above is not None and not now.above.deleted and now.above.task_state is not None
+    if on_its_way and now.record.pending is not None:  # its RPC was lost: without the record it counts as a lost build
+        return lasting(now, Action.FORGET, why, DELIVERY)
     return step(now, Action.NOTHING) if on_its_way else step(now, Action.FORGET, why)
 
 

@@ -53,9 +53,6 @@ TABLE = [
     (above(task_state="powering-off"), SETTLED, THERE, FAULT, Action.SHOW_SITE),
     (ACTIVE, pending(Verb.STOP), THERE, FAULT, Action.SHOW_SITE),  # an old record: nobody wants it any more
     (above(task_state="rebooting"), pending(Verb.REBOOT), THERE, FAULT, Action.SHOW_SITE),
-    (above(task_state="resize_prep"), NONE, THERE, FAULT, Action.END_RESIZE),
-    (above(task_state="resize_migrating"), pending(Verb.RESIZE), THERE, FAULT, Action.END_RESIZE),
-    (above(task_state="resize_migrating"), pending(Verb.RESIZE), on("resized"), FAULT, Action.END_RESIZE),
     (above("resized", "resize_reverting"), pending(Verb.REVERT_RESIZE), THERE, FAULT, Action.ASK_AGAIN),
     (above("resized", "resize_reverting"), NONE, THERE, FAULT, Action.ASK_AGAIN),
     (above("resized"), pending(Verb.CONFIRM_RESIZE), THERE, FAULT, Action.ASK_AGAIN),
@@ -130,6 +127,10 @@ TABLE = [
     (OLD, SETTLED, NONE, FAULT, Action.RECLAIM),
     (OLD, SETTLED, THERE, FAULT, Action.TELL),  # it runs: restored since, and the cascading database is older
     (replace(OLD, kept_since=NOW - 59), SETTLED, OFF, FAULT, Action.NOTHING),
+    # a resize that was lost
+    (above(task_state="resize_prep"), NONE, THERE, FAULT, Action.END_RESIZE),
+    (above(task_state="resize_migrating"), pending(Verb.RESIZE), THERE, FAULT, Action.END_RESIZE),
+    (above(task_state="resize_migrating"), pending(Verb.RESIZE), on("resized"), FAULT, Action.END_RESIZE),
 ]  # fmt: skip
 
 
